@@ -16,6 +16,7 @@ pub mod documentation;
 pub mod error;
 pub mod family;
 
+pub mod behaviour;
 pub mod statistics;
 
 #[cfg(test)]
