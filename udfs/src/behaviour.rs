@@ -4,3 +4,4 @@ pub mod funnel;
 pub mod funnel_mode;
 #[cfg(test)]
 pub(crate) mod golden;
+pub mod rows;
