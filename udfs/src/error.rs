@@ -37,6 +37,10 @@ pub const UNDEFINED_FUNCTION: &str = "42883";
 pub const DATATYPE_MISMATCH: &str = "42804";
 /// 54000: a limit of the implementation is exceeded.
 pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
+/// 54023: more arguments than a function takes.
+pub const TOO_MANY_ARGUMENTS: &str = "54023";
+/// 0A000: legal SQL that is not offered.
+pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
 /// XX001: a partial state is damaged.
 pub const DATA_CORRUPTED: &str = "XX001";
 

@@ -15,6 +15,7 @@ pub mod arguments;
 pub mod documentation;
 pub mod error;
 pub mod family;
+pub mod type_name;
 
 pub mod behaviour;
 pub mod statistics;
@@ -27,4 +28,4 @@ pub use error::SqlError;
 pub use family::{Family, Function, Implementation, LawArgument, LawCase, register_all};
 
 /// All families in the order of the reference page. The one list.
-pub const FAMILIES: &[Family] = &[statistics::FAMILY];
+pub const FAMILIES: &[Family] = &[behaviour::FAMILY, statistics::FAMILY];

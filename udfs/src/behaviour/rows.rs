@@ -2,7 +2,7 @@
 //!
 //! Rows are appended to one log with their group's number beside them and brought together by one counting sort at the end: no vector for
 //! each group, 20 bytes a row, and nothing to move when groups arrive in order. Merging is appending, so partial states may be split and
-//! merged in any way. The state of a group is a version byte followed by its rows, 16 bytes each, little-endian.
+//! merged in any way. The state of a group is a version byte, the number of rows in 8 bytes and the rows, 16 bytes each, little-endian.
 
 use std::mem::size_of;
 
@@ -15,6 +15,8 @@ use super::funnel::Row;
 /// First byte of a group's state.
 const STATE_VERSION: u8 = 1;
 const ROW_BYTES: usize = 16;
+/// Version and row count.
+const HEAD_BYTES: usize = 9;
 
 /// Rows of many groups in the order they came.
 #[derive(Debug, Default)]
@@ -133,7 +135,7 @@ impl RowLog {
     /// The groups' states, removing the groups.
     pub fn take_state(&mut self, emit_to: EmitTo) -> ArrayRef {
         let grouped = self.take_unordered(emit_to);
-        let bytes = grouped.rows.len() * ROW_BYTES + grouped.group_count();
+        let bytes = grouped.rows.len() * ROW_BYTES + grouped.group_count() * HEAD_BYTES;
         let mut builder = LargeBinaryBuilder::with_capacity(grouped.group_count(), bytes);
         let mut state = Vec::new();
         for rows in grouped.iter() {
@@ -182,6 +184,7 @@ fn bring_together(groups: &[u32], rows: Vec<Row>, count: usize) -> GroupedRows {
 pub fn encode(rows: &[Row], state: &mut Vec<u8>) {
     state.clear();
     state.push(STATE_VERSION);
+    state.extend_from_slice(&(rows.len() as u64).to_le_bytes());
     for row in rows {
         state.extend_from_slice(&row.ts.to_le_bytes());
         state.extend_from_slice(&row.mask.to_le_bytes());
@@ -190,9 +193,10 @@ pub fn encode(rows: &[Row], state: &mut Vec<u8>) {
 
 /// Reads the state of one group; `None` if the bytes are not one.
 pub fn decode(state: &[u8]) -> Option<impl Iterator<Item = Row>> {
-    let (&version, rows) = state.split_first()?;
+    let (head, rows) = state.split_first_chunk::<HEAD_BYTES>()?;
     let (rows, rest) = rows.as_chunks::<ROW_BYTES>();
-    if version != STATE_VERSION || !rest.is_empty() {
+    let row_count = head[1..].try_into().map(u64::from_le_bytes).ok()?;
+    if head[0] != STATE_VERSION || !rest.is_empty() || row_count != rows.len() as u64 {
         return None;
     }
     Some(rows.iter().map(|bytes| {
@@ -204,8 +208,8 @@ pub fn decode(state: &[u8]) -> Option<impl Iterator<Item = Row>> {
 
 /// One state for each row of a batch: how a partial aggregation that does not reduce is skipped.
 pub fn row_states(rows: impl ExactSizeIterator<Item = Option<Row>>) -> LargeBinaryArray {
-    let mut builder = LargeBinaryBuilder::with_capacity(rows.len(), rows.len() * (ROW_BYTES + 1));
-    let mut state = Vec::with_capacity(ROW_BYTES + 1);
+    let mut builder = LargeBinaryBuilder::with_capacity(rows.len(), rows.len() * (HEAD_BYTES + ROW_BYTES));
+    let mut state = Vec::with_capacity(HEAD_BYTES + ROW_BYTES);
     for row in rows {
         encode(row.as_slice(), &mut state);
         builder.append_value(&state);
