@@ -7,8 +7,10 @@
 pub mod arguments;
 pub mod funnel;
 pub mod funnel_mode;
+mod retention;
 pub mod row_aggregate;
 pub mod rows;
+mod sessionize;
 pub mod time;
 pub mod window_funnel;
 
@@ -23,5 +25,5 @@ pub const FAMILY: Family = Family {
     title: "Behaviour",
     summary: "What people do in order: funnels, sequences, retention and sessions. A NULL condition is false, a row with NULL time is \
               ignored, windows are inclusive, and rows of equal time have no order unless a function says so.",
-    functions: || vec![window_funnel::level(), window_funnel::times()],
+    functions: || vec![window_funnel::level(), window_funnel::times(), retention::function(), sessionize::function()],
 };

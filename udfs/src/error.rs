@@ -39,6 +39,8 @@ pub const DATATYPE_MISMATCH: &str = "42804";
 pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
 /// 54023: more arguments than a function takes.
 pub const TOO_MANY_ARGUMENTS: &str = "54023";
+/// 42P20: a window is not what the function over it needs.
+pub const WINDOWING_ERROR: &str = "42P20";
 /// 0A000: legal SQL that is not offered.
 pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
 /// XX001: a partial state is damaged.
