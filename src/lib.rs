@@ -1,1 +1,11 @@
-//! tributary
+//! Tributary, the customer-data database: identity, segments, journeys and attribution as plain SQL over the
+//! PostgreSQL wire.
+//!
+//! Read the modules in this order: `dialect` turns text into statements, `engine` turns statements into results,
+//! `wire` carries both. The store and the functions are crates of their own: `tributary_store`, `tributary_udfs`;
+//! PostgreSQL's values and errors are `tributary_pg`.
+
+pub mod dialect;
+pub mod engine;
+
+pub use tributary_pg::error;

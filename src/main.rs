@@ -1,2 +1,3 @@
-//! tributary
+//! The command line: parses it and calls one function.
+
 fn main() {}

@@ -1,0 +1,70 @@
+//! Text to statements: PostgreSQL's grammar through sqlparser, plus the statements sqlparser does not know.
+//!
+//! A text is parsed exactly once and whole, so a syntax error anywhere runs nothing. Each statement keeps the slice of
+//! text it came from, because error positions count characters of what the client sent.
+//! This module knows no catalog and no types: what needs them is planned in `engine`.
+
+mod parse;
+mod syntax_error;
+
+use std::sync::Arc;
+
+pub use datafusion::sql::sqlparser;
+pub use parse::parse;
+
+use sqlparser::ast;
+
+/// One statement of a text, not yet planned.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// What it says.
+    pub ast: Ast,
+    /// Its own text, without the closing semicolon.
+    pub text: Arc<str>,
+    /// Characters of the message before `text`: added to positions within the statement.
+    pub offset: usize,
+}
+
+/// The statements of the dialect.
+#[derive(Clone, Debug)]
+pub enum Ast {
+    /// What sqlparser understands.
+    Sql(Box<ast::Statement>),
+    /// What we parse ourselves.
+    Own(OwnStatement),
+}
+
+/// Statements sqlparser rejects or takes for something else.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnStatement {
+    /// `VACUUM [FULL] [table, ...]`, `ANALYZE`, `CHECKPOINT`, `REINDEX`, `CLUSTER`: upkeep that the store does itself.
+    Maintenance {
+        /// The first word, upper case: also the command tag.
+        verb: &'static str,
+        /// Tables named, as written.
+        tables: Vec<String>,
+    },
+    /// `DISCARD ALL | PLANS | SEQUENCES | TEMP`.
+    Discard(DiscardTarget),
+    /// `SET SESSION AUTHORIZATION name | DEFAULT`.
+    SessionAuthorization(Option<String>),
+    /// `RESET name | ALL`.
+    Reset(Option<String>),
+    /// `SET CONSTRAINTS ...`: nothing is deferred, so nothing happens.
+    SetConstraints,
+    /// `DO`: refused unless empty.
+    Do(String),
+}
+
+/// What DISCARD throws away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiscardTarget {
+    /// Everything of the session.
+    All,
+    /// Cached plans: nothing here.
+    Plans,
+    /// Cached sequence values.
+    Sequences,
+    /// Temporary tables.
+    Temp,
+}

@@ -1,0 +1,156 @@
+//! One pass over the tokens: statements are cut at semicolons, each parsed by us or by sqlparser.
+
+use std::sync::Arc;
+
+use tributary_pg::error::PgError;
+
+use super::sqlparser::dialect::PostgreSqlDialect;
+use super::sqlparser::keywords::Keyword;
+use super::sqlparser::parser::Parser;
+use super::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use super::syntax_error::{syntax_error, tokenizer_error};
+use super::{Ast, DiscardTarget, OwnStatement, Statement};
+
+/// Longest text of one message. Reason: the parser needs many times the text in memory.
+pub const TEXT_BYTES_MAX: usize = 16 << 20;
+
+/// Deepest nesting of expressions and subqueries. Reason: the parser and the planner recurse.
+pub const NESTING_MAX: usize = 128;
+
+/// Parses a whole text. Blanks, comments and semicolons alone give no statement.
+pub fn parse(text: &str) -> Result<Vec<Statement>, PgError> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(PgError::new(
+            tributary_pg::sqlstate::PROGRAM_LIMIT_EXCEEDED,
+            format!("statement text of {} bytes exceeds the limit of {TEXT_BYTES_MAX}", text.len()),
+        ));
+    }
+    let dialect = PostgreSqlDialect {};
+    let tokens =
+        Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| tokenizer_error(&error, text))?;
+    let lines = LineIndex::new(text);
+    let mut statements = Vec::new();
+    for group in tokens.split(|token| token.token == Token::SemiColon) {
+        let group: &[TokenWithSpan] = trim(group);
+        let Some((first, last)) = group.first().zip(group.last()) else { continue };
+        let start = lines.byte(first.span.start);
+        let end = lines.byte(last.span.end).max(start).min(text.len());
+        let source = text[start..end].trim_end();
+        let ast = match own_statement(group)? {
+            Some(own) => Ast::Own(own),
+            None => Ast::Sql(Box::new(parse_one(&dialect, group, text)?)),
+        };
+        statements.push(Statement { ast, text: Arc::from(source), offset: text[..start].chars().count() });
+    }
+    Ok(statements)
+}
+
+fn parse_one(
+    dialect: &PostgreSqlDialect,
+    tokens: &[TokenWithSpan],
+    text: &str,
+) -> Result<super::sqlparser::ast::Statement, PgError> {
+    let mut parser =
+        Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens.to_vec());
+    let statement = parser.parse_statement().map_err(|error| syntax_error(&error, tokens, text))?;
+    match parser.peek_token().token {
+        Token::EOF => Ok(statement),
+        _ => Err(super::syntax_error::unexpected(&parser.peek_token(), text)),
+    }
+}
+
+/// Cuts white space and comments off both ends.
+fn trim(mut tokens: &[TokenWithSpan]) -> &[TokenWithSpan] {
+    let blank = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_) | Token::EOF);
+    while tokens.first().is_some_and(blank) {
+        tokens = &tokens[1..];
+    }
+    while tokens.last().is_some_and(blank) {
+        tokens = &tokens[..tokens.len() - 1];
+    }
+    tokens
+}
+
+/// Recognises the statements of [`OwnStatement`] by their first words.
+fn own_statement(tokens: &[TokenWithSpan]) -> Result<Option<OwnStatement>, PgError> {
+    let words: Vec<&TokenWithSpan> = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+    let word = |index: usize| match words.get(index).map(|t| &t.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let names = |from: usize| {
+        words[from.min(words.len())..]
+            .iter()
+            .filter_map(|t| match &t.token {
+                Token::Word(word) if word.keyword == Keyword::NoKeyword || word.quote_style.is_some() => {
+                    Some(word.value.clone())
+                }
+                _ => None,
+            })
+            .collect::<Vec<String>>()
+    };
+    let own = match (word(0).as_str(), word(1).as_str()) {
+        ("VACUUM", _) => OwnStatement::Maintenance { verb: "VACUUM", tables: names(1) },
+        ("ANALYZE" | "ANALYSE", _) => OwnStatement::Maintenance { verb: "ANALYZE", tables: names(1) },
+        ("CHECKPOINT", _) => OwnStatement::Maintenance { verb: "CHECKPOINT", tables: Vec::new() },
+        ("REINDEX", _) => OwnStatement::Maintenance { verb: "REINDEX", tables: Vec::new() },
+        ("CLUSTER", _) => OwnStatement::Maintenance { verb: "CLUSTER", tables: Vec::new() },
+        ("DISCARD", "ALL") => OwnStatement::Discard(DiscardTarget::All),
+        ("DISCARD", "PLANS") => OwnStatement::Discard(DiscardTarget::Plans),
+        ("DISCARD", "SEQUENCES") => OwnStatement::Discard(DiscardTarget::Sequences),
+        ("DISCARD", "TEMP" | "TEMPORARY") => OwnStatement::Discard(DiscardTarget::Temp),
+        ("SET", "CONSTRAINTS") => OwnStatement::SetConstraints,
+        ("SET", "SESSION") if word(2) == "AUTHORIZATION" => {
+            let role = match words.get(3).map(|t| &t.token) {
+                Some(Token::SingleQuotedString(name)) => Some(name.clone()),
+                Some(Token::Word(w)) if w.quote_style.is_some() => Some(w.value.clone()),
+                Some(Token::Word(w)) if !w.value.eq_ignore_ascii_case("default") => Some(w.value.to_lowercase()),
+                _ => None,
+            };
+            OwnStatement::SessionAuthorization(role)
+        }
+        ("RESET", "ALL") => OwnStatement::Reset(None),
+        ("RESET", "SESSION") => OwnStatement::SessionAuthorization(None),
+        ("RESET", _) => {
+            let name: String = words[1..].iter().map(|t| t.token.to_string()).collect();
+            OwnStatement::Reset(Some(name))
+        }
+        ("DO", _) => match words.iter().find_map(|t| match &t.token {
+            Token::DollarQuotedString(body) => Some(body.value.clone()),
+            Token::SingleQuotedString(body) => Some(body.clone()),
+            _ => None,
+        }) {
+            Some(body) => OwnStatement::Do(body),
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    Ok(Some(own))
+}
+
+/// Byte offsets of line starts, to turn the tokenizer's line and column into bytes.
+pub(super) struct LineIndex<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> LineIndex<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let starts =
+            std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
+        Self { text, starts: starts.collect() }
+    }
+
+    /// The byte a location points at; columns count characters from 1. Locations out of range give the text's end.
+    pub(super) fn byte(&self, location: Location) -> usize {
+        let Some(line) = (location.line as usize).checked_sub(1) else { return self.text.len() };
+        let Some(&start) = self.starts.get(line) else { return self.text.len() };
+        let column = (location.column as usize).saturating_sub(1);
+        self.text[start..].char_indices().nth(column).map_or(self.text.len(), |(byte, _)| start + byte)
+    }
+
+    /// 1-based character position of a location, as PostgreSQL reports it.
+    pub(super) fn position(&self, location: Location) -> usize {
+        self.text[..self.byte(location)].chars().count() + 1
+    }
+}

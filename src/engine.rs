@@ -1,0 +1,170 @@
+//! Floor 3: sessions, statements, catalog, scans, writes. The only place that names DataFusion's engine.
+//!
+//! The life of a statement: [`Session::parse`] cuts the text; [`Session::analyze`] plans it and knows its parameters and
+//! columns; [`Session::bind`] gives it values and makes a [`Portal`]; [`Session::run`] starts it and says what comes back;
+//! [`Session::fetch`] pulls rows under one cancellation token; [`Session::finish`] commits what the message owns.
+//!
+//! An [`Engine`] is shared by all connections; a [`Session`] belongs to one of them and is built from the engine's
+//! shared parts, so nothing of one session is visible to another.
+
+pub mod activity;
+pub mod catalog;
+mod copy;
+mod pg;
+mod planner;
+mod prepared;
+mod row_stream;
+mod session;
+mod session_vars;
+mod settings;
+mod statement;
+pub mod system;
+mod table;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use datafusion::execution::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::SessionConfig;
+use tributary_pg::error::PgError;
+
+use catalog::Catalog;
+
+pub use activity::{Activity, CancelReason};
+pub use copy::{CopyChunk, CopyIn, CopyOut};
+pub use prepared::{OutputColumn, Outcome, Portal, PortalState, Prepared};
+pub use row_stream::RowStream;
+pub use session::{Drained, Implicit, Session};
+pub use transaction::TransactionStatus;
+
+/// Product version shown in `server_version` and `version()`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the engine needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Name of the one database.
+    pub database: String,
+    /// Bytes of the query pool.
+    pub query_memory_bytes: usize,
+    /// Partitions of a query; 0 = one a core.
+    pub target_partitions: usize,
+    /// Settings of the configuration file.
+    pub settings: HashMap<String, String>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            database: "tributary".to_owned(),
+            query_memory_bytes: 2 << 30,
+            target_partitions: 0,
+            settings: HashMap::new(),
+        }
+    }
+}
+
+/// Who connects.
+#[derive(Clone, Debug, Default)]
+pub struct Login {
+    /// Role, already authenticated.
+    pub user: String,
+    /// Database asked for.
+    pub database: String,
+    /// Settings of the startup packet, in order.
+    pub settings: Vec<(String, String)>,
+    /// Peer address, `None` for a Unix socket or in-process use.
+    pub peer: Option<std::net::SocketAddr>,
+}
+
+/// What all connections share.
+pub struct Engine {
+    config: EngineConfig,
+    activity: Arc<Activity>,
+    /// Functions, planners and rules: built once, cloned by each session.
+    base_state: SessionState,
+    catalog: Arc<Catalog>,
+    started_at: SystemTime,
+}
+
+impl Engine {
+    /// Builds the shared parts.
+    pub fn open(config: EngineConfig) -> Result<Arc<Self>, PgError> {
+        let runtime = Arc::new(RuntimeEnv::default());
+        let base_state = base_state(&config, runtime).map_err(pg::map_error)?;
+        Ok(Arc::new(Self {
+            config,
+            activity: Arc::default(),
+            catalog: Arc::default(),
+            base_state,
+            started_at: SystemTime::now(),
+        }))
+    }
+
+    /// Opens a session. Errors are those of PostgreSQL's login: unknown database 3D000, bad setting.
+    pub fn connect(self: &Arc<Self>, login: Login) -> Result<Session, PgError> {
+        Session::open(Arc::clone(self), login)
+    }
+
+    /// Who is connected and what runs.
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// The configuration the engine was opened with.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// The catalog of the newest commit.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog)
+    }
+
+    fn base_state(&self) -> &SessionState {
+        &self.base_state
+    }
+
+    /// When the engine was opened.
+    pub fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+}
+
+/// DataFusion's parts with ours over them. Our functions replace those of the same name.
+fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::common::Result<SessionState> {
+    let mut builder = SessionStateBuilder::new_with_default_features()
+        .with_config(session_config(config))
+        .with_runtime_env(runtime);
+    let defaults = std::mem::take(builder.expr_planners()).unwrap_or_default();
+    let planners = pg::expr_planners().into_iter().chain(defaults).collect();
+    let analyzer = datafusion::optimizer::Analyzer::new();
+    let mut state = builder
+        .with_expr_planners(planners)
+        .with_analyzer_rules(pg::analyzer_rules(analyzer.rules))
+        .build();
+    pg::register_functions(&mut state)?;
+    system::register_functions(&mut state)?;
+    tributary_udfs::register_all(&mut state)?;
+    Ok(state)
+}
+
+fn session_config(config: &EngineConfig) -> SessionConfig {
+    let mut session = SessionConfig::new().with_information_schema(false).with_batch_size(8192);
+    if config.target_partitions > 0 {
+        session = session.with_target_partitions(config.target_partitions);
+    }
+    let options = session.options_mut();
+    options.catalog.create_default_catalog_and_schema = false;
+    options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.collect_spans = true;
+    options.sql_parser.map_string_types_to_utf8view = true;
+    options.sql_parser.default_null_ordering = "nulls_max".to_owned();
+    options.execution.time_zone = Some("UTC".to_owned());
+    session
+}

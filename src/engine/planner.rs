@@ -1,0 +1,174 @@
+//! Names to meaning: the planner's view of catalog, functions and options for one statement.
+//!
+//! DataFusion's own provider looks tables up by a fixed default schema before planning. Ours is asked while planning, so
+//! search_path, views, the transaction's own objects and PostgreSQL's errors all work in one place.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::{DataFusionError, Result, TableReference};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::sql::planner::{NullOrdering, ParserOptions, SqlToRel};
+use tributary_pg::error::PgError;
+
+use super::catalog::{Catalog, Relation, ViewObject, lookup_path};
+use super::pg;
+use super::session_vars::SessionVars;
+use super::{system, table};
+use crate::dialect::{self, Ast, sqlparser};
+
+/// What one statement may read: one catalog and one snapshot.
+#[derive(Clone, Debug)]
+pub struct ReadView {
+    /// Objects.
+    pub catalog: Arc<Catalog>,
+    /// Lookup path, in order.
+    pub search_path: Vec<String>,
+    /// The session.
+    pub vars: SessionVars,
+}
+
+/// Deepest nesting of views. Reason: a view that reads itself through CREATE OR REPLACE would never end.
+const VIEW_DEPTH_MAX: usize = 64;
+
+/// Plans statements over a [`ReadView`].
+pub(super) struct Planner<'a> {
+    pub state: &'a SessionState,
+    pub view: &'a ReadView,
+    depth: usize,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(state: &'a SessionState, view: &'a ReadView) -> Self {
+        Self { state, view, depth: 0 }
+    }
+
+    /// Plans one statement: passes A and B. The result is not yet analyzed.
+    pub(super) fn plan(&self, statement: sqlparser::ast::Statement) -> Result<LogicalPlan, PgError> {
+        SqlToRel::new_with_options(self, parser_options()).sql_statement_to_plan(statement).map_err(pg::map_error)
+    }
+
+    fn view_source(&self, view: &ViewObject) -> Result<Arc<dyn TableSource>, PgError> {
+        if self.depth >= VIEW_DEPTH_MAX {
+            return Err(PgError::new(
+                tributary_pg::sqlstate::STATEMENT_TOO_COMPLEX,
+                format!("view \"{}\" is nested too deeply", view.name),
+            ));
+        }
+        let mut read_view = self.view.clone();
+        read_view.search_path = lookup_path(&view.search_path, &self.view.vars.current_user);
+        let inner = Planner { state: self.state, view: &read_view, depth: self.depth + 1 };
+        let statement = dialect::parse(&view.query)?.into_iter().next();
+        let Some(Ast::Sql(query)) = statement.map(|statement| statement.ast) else {
+            return Err(PgError::internal(format!("the text of view \"{}\" is no query", view.name)));
+        };
+        let plan = inner.plan(*query)?;
+        Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
+    }
+}
+
+/// Options of the planner: they never depend on the session, so neither do a plan's types.
+pub(super) fn parser_options() -> ParserOptions {
+    ParserOptions {
+        parse_float_as_decimal: true,
+        enable_ident_normalization: true,
+        support_varchar_with_length: true,
+        enable_options_value_normalization: false,
+        collect_spans: true,
+        map_string_types_to_utf8view: true,
+        default_null_ordering: NullOrdering::NullsMax,
+    }
+}
+
+impl ContextProvider for Planner<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        let external = |error: PgError| DataFusionError::External(Box::new(error));
+        let relation = self
+            .view
+            .catalog
+            .resolve(&self.view.search_path, name.schema(), name.table())
+            .map_err(external)?;
+        match relation {
+            Relation::Table(object) => table::source(&object, self.view),
+            Relation::View(object) => self.view_source(&object),
+            Relation::System(schema, name) => system::source(&schema, &name, self.view),
+        }
+        .map_err(external)
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        let table = datafusion::datasource::cte_worktable::CteWorkTable::new(name, schema);
+        Ok(provider_as_source(Arc::new(table)))
+    }
+
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<datafusion::logical_expr::Expr>,
+    ) -> Result<Arc<dyn TableSource>> {
+        let function = self.state.table_functions().get(name).ok_or_else(|| {
+            DataFusionError::External(Box::new(PgError::new(
+                tributary_pg::sqlstate::UNDEFINED_FUNCTION,
+                format!("function {name} does not exist"),
+            )))
+        })?;
+        let arguments = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
+        Ok(provider_as_source(function.create_table_provider_with_args(arguments)?))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        self.state.relation_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        pg::type_planner()
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.state.scalar_functions().get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}

@@ -1,0 +1,66 @@
+//! Rows on their way out: an engine stream whose errors are PostgreSQL's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
+use tributary_pg::error::PgError;
+
+use super::pg::map_error;
+
+/// A stream of batches of one schema. Dropping it stops the query.
+pub struct RowStream {
+    stream: SendableRecordBatchStream,
+}
+
+impl RowStream {
+    /// Rows of a running plan.
+    pub(super) fn new(stream: SendableRecordBatchStream) -> Self {
+        Self { stream }
+    }
+
+    /// Rows that are already there.
+    pub(super) fn of_batch(batch: RecordBatch) -> Self {
+        let schema = batch.schema();
+        let stream = futures::stream::once(async move { Ok(batch) });
+        Self { stream: Box::pin(RecordBatchStreamAdapter::new(schema, stream)) }
+    }
+
+    /// Schema of the batches.
+    pub fn schema(&self) -> SchemaRef {
+        self.stream.schema()
+    }
+
+    /// The next batch, `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>, PgError> {
+        match self.stream.next().await {
+            None => Ok(None),
+            Some(Ok(batch)) => {
+                // Described once, encoded by that description: a batch of another shape would be sent as garbage.
+                let schema = self.stream.schema();
+                let same = batch.num_columns() == schema.fields().len()
+                    && batch.columns().iter().zip(schema.fields()).all(|(c, f)| c.data_type() == f.data_type());
+                if same {
+                    Ok(Some(batch))
+                } else {
+                    Err(PgError::internal(format!(
+                        "a batch of {} came where {} was described",
+                        batch.schema(),
+                        Arc::clone(&schema)
+                    )))
+                }
+            }
+            Some(Err(error)) => Err(map_error(error)),
+        }
+    }
+}
+
+impl fmt::Debug for RowStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowStream").field("schema", &self.stream.schema()).finish()
+    }
+}

@@ -1,0 +1,378 @@
+//! One connection's state, and all that wire, console and library know of the engine.
+//!
+//! A session owns its settings, transaction, prepared statements and portals; nothing of it is shared. One statement
+//! runs at a time, under one token ([`Session::begin_statement`]) that cancel, timeout and the client's death fire.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use datafusion::execution::SessionState;
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+
+use super::activity::{BackendGuard, BackendState, StatementToken};
+use super::catalog::lookup_path;
+use super::planner::ReadView;
+use super::prepared::{Dependencies, Outcome, Portal, PortalState, Prepared};
+use super::session_vars::SessionVars;
+use super::settings::{REPORTED, Settings};
+use super::statement;
+use super::transaction::{Isolation, Transaction, TransactionStatus, in_failed_block};
+use super::{Engine, Login};
+use crate::dialect::{self, Statement};
+
+/// Prepared statements of one session. Reason: a client that forgets to close them must not grow the server.
+pub const PREPARED_MAX: usize = 10_000;
+
+/// Portals of one session.
+pub const PORTALS_MAX: usize = 1_000;
+
+/// How the work that a message owns ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Implicit {
+    /// Make it durable.
+    Commit,
+    /// Undo it.
+    Rollback,
+}
+
+/// What the client must be told before the next CommandComplete or ReadyForQuery.
+#[derive(Debug, Default)]
+pub struct Drained {
+    /// Notices, filtered by client_min_messages.
+    pub notices: Vec<PgError>,
+    /// Reported settings that changed.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// One session.
+pub struct Session {
+    pub(super) engine: Arc<Engine>,
+    pub(super) backend: BackendGuard,
+    pub(super) settings: Arc<Mutex<Settings>>,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) prepared: HashMap<String, Arc<Prepared>>,
+    pub(super) portals: HashMap<String, Portal>,
+    notices: Vec<PgError>,
+    token: StatementToken,
+}
+
+impl Session {
+    pub(super) fn open(engine: Arc<Engine>, login: Login) -> Result<Self, PgError> {
+        let database = engine.config().database.clone();
+        if login.database != database && login.database != "postgres" {
+            return Err(PgError::new(
+                sqlstate::INVALID_CATALOG_NAME,
+                format!("database \"{}\" does not exist", login.database),
+            ));
+        }
+        let config = engine.config().settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let client = login.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut settings = Settings::open(config.chain(client))?;
+        settings.set_internal("session_authorization", &login.user);
+        settings.commit();
+        settings.drain_changed();
+        let backend = engine.activity().register(&login.user, &database, login.peer);
+        let application_name = settings.get("application_name").unwrap_or_default();
+        backend.update(|status| status.application_name = application_name);
+        Ok(Self {
+            engine,
+            backend,
+            settings: Arc::new(Mutex::new(settings)),
+            transaction: None,
+            prepared: HashMap::new(),
+            portals: HashMap::new(),
+            notices: Vec::new(),
+            token: StatementToken::default(),
+        })
+    }
+
+    /// Cuts a text into statements. Empty text gives none.
+    pub fn parse(&self, text: &str) -> Result<Vec<Statement>, PgError> {
+        dialect::parse(text)
+    }
+
+    /// Begins a statement: from now on cancel and statement_timeout can stop it.
+    pub fn begin_statement(&mut self, text: &str) {
+        let timeout = self.settings().duration("statement_timeout");
+        self.token = self.backend.begin_statement(text, timeout);
+    }
+
+    /// Ends the statement: what is canceled later is not it.
+    pub fn end_statement(&mut self) {
+        let state = match self.transaction_status() {
+            TransactionStatus::Idle => BackendState::Idle,
+            TransactionStatus::InBlock => BackendState::IdleInTransaction,
+            TransactionStatus::Failed => BackendState::IdleInFailedTransaction,
+        };
+        self.backend.end_statement(state);
+    }
+
+    /// Plans a statement as far as it needs no parameter values. `declared`: type OIDs the client gave, 0 for unknown.
+    pub async fn analyze(&mut self, statement: Statement, declared: &[u32]) -> Result<Arc<Prepared>, PgError> {
+        self.check_not_failed(&statement)?;
+        let token = self.token.clone();
+        token.run(async { statement::analyze(self, statement, declared).map(Arc::new) }).await
+    }
+
+    /// Gives a prepared statement its parameters: one array of one value each, of the types it asks for.
+    pub async fn bind(&mut self, prepared: &Arc<Prepared>, parameters: Vec<ArrayRef>) -> Result<Portal, PgError> {
+        self.check_not_failed(&prepared.statement)?;
+        let prepared = if prepared.dependencies == self.dependencies() {
+            Arc::clone(prepared)
+        } else {
+            self.analyze_again(prepared).await?
+        };
+        Ok(Portal::new(prepared, parameters))
+    }
+
+    async fn analyze_again(&mut self, old: &Arc<Prepared>) -> Result<Arc<Prepared>, PgError> {
+        let new = self.analyze(old.statement.clone(), &old.declared).await?;
+        let shape = |prepared: &Prepared| {
+            prepared
+                .columns
+                .as_ref()
+                .map(|columns| columns.iter().map(|c| (c.name.clone(), c.type_oid, c.typmod)).collect::<Vec<_>>())
+        };
+        if shape(&new) != shape(old) {
+            return Err(PgError::unsupported("cached plan must not change result type"));
+        }
+        Ok(new)
+    }
+
+    /// Starts a portal. Rows are read with [`Session::fetch`].
+    pub async fn run(&mut self, portal: &mut Portal) -> Result<Outcome, PgError> {
+        self.check_not_failed(&portal.prepared.statement)?;
+        let outcome = statement::run(self, portal).await?;
+        portal.state = match outcome {
+            Outcome::Rows(_) => PortalState::Suspended,
+            _ => PortalState::Spent,
+        };
+        Ok(outcome)
+    }
+
+    /// The next rows of a running portal, at most `rows_max`; `None` at its end.
+    pub async fn fetch(&mut self, portal: &mut Portal, rows_max: usize) -> Result<Option<RecordBatch>, PgError> {
+        let token = self.token.clone();
+        let rows = token.run(portal.next_rows(rows_max)).await?;
+        if rows.is_none() {
+            portal.state = PortalState::Done;
+        }
+        Ok(rows)
+    }
+
+    /// Ends the implicit transaction that a message or Sync owns. Inside a block nothing happens.
+    pub async fn finish(&mut self, how: Implicit) -> Result<(), PgError> {
+        match (&self.transaction, how) {
+            (Some(transaction), _) if transaction.block => Ok(()),
+            (None, _) => Ok(()),
+            (Some(_), Implicit::Commit) => statement::transactions::commit(self).await,
+            (Some(_), Implicit::Rollback) => {
+                statement::transactions::roll_back(self);
+                Ok(())
+            }
+        }
+    }
+
+    /// After an error: a block is failed from now on, an implicit transaction is rolled back.
+    pub fn fail(&mut self) {
+        match self.transaction.as_mut() {
+            Some(transaction) if transaction.block => transaction.failed = true,
+            Some(_) => statement::transactions::roll_back(self),
+            None => {}
+        }
+    }
+
+    /// Notices and setting changes the client has not been told.
+    pub fn drain(&mut self) -> Drained {
+        let settings = self.settings().drain_changed();
+        Drained { notices: std::mem::take(&mut self.notices), settings }
+    }
+
+    /// Settings told in the greeting, in PostgreSQL's order.
+    pub fn reported(&self) -> Vec<(&'static str, String)> {
+        let settings = self.settings();
+        REPORTED.iter().map(|name| (*name, settings.get(name).unwrap_or_default())).collect()
+    }
+
+    /// The letter of ReadyForQuery.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        self.transaction.as_ref().map_or(TransactionStatus::Idle, Transaction::status)
+    }
+
+    /// The session's entry in the list of sessions: pid, secret, tokens.
+    pub fn backend(&self) -> &BackendGuard {
+        &self.backend
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The token of the statement that runs.
+    pub fn token(&self) -> &StatementToken {
+        &self.token
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A prepared statement; 26000.
+    pub fn prepared(&self, name: &str) -> Result<Arc<Prepared>, PgError> {
+        self.prepared.get(name).cloned().ok_or_else(|| {
+            let message = if name.is_empty() {
+                "unnamed prepared statement does not exist".to_owned()
+            } else {
+                format!("prepared statement \"{name}\" does not exist")
+            };
+            PgError::new(sqlstate::INVALID_SQL_STATEMENT_NAME, message)
+        })
+    }
+
+    /// Names a prepared statement; the empty name replaces, others must be new (42P05).
+    pub fn store_prepared(&mut self, name: &str, prepared: Arc<Prepared>) -> Result<(), PgError> {
+        if !name.is_empty() && self.prepared.contains_key(name) {
+            return Err(PgError::new(
+                sqlstate::DUPLICATE_PSTATEMENT,
+                format!("prepared statement \"{name}\" already exists"),
+            ));
+        }
+        if self.prepared.len() >= PREPARED_MAX {
+            return Err(PgError::new(
+                sqlstate::PROGRAM_LIMIT_EXCEEDED,
+                format!("a session holds at most {PREPARED_MAX} prepared statements"),
+            ));
+        }
+        self.prepared.insert(name.to_owned(), prepared);
+        Ok(())
+    }
+
+    /// Forgets a prepared statement; unknown names are fine. Its portals live on.
+    pub fn close_prepared(&mut self, name: &str) -> bool {
+        self.prepared.remove(name).is_some()
+    }
+
+    /// Takes a portal out to run it; 34000. Give it back with [`Session::store_portal`].
+    pub fn take_portal(&mut self, name: &str) -> Result<Portal, PgError> {
+        self.portals.remove(name).ok_or_else(|| unknown_portal(name))
+    }
+
+    /// A portal; 34000.
+    pub fn portal(&self, name: &str) -> Result<&Portal, PgError> {
+        self.portals.get(name).ok_or_else(|| unknown_portal(name))
+    }
+
+    /// Whether a portal of that name exists.
+    pub fn has_portal(&self, name: &str) -> bool {
+        self.portals.contains_key(name)
+    }
+
+    /// Names a portal, replacing one of that name.
+    pub fn store_portal(&mut self, name: &str, portal: Portal) -> Result<(), PgError> {
+        if self.portals.len() >= PORTALS_MAX && !self.portals.contains_key(name) {
+            return Err(PgError::new(
+                sqlstate::PROGRAM_LIMIT_EXCEEDED,
+                format!("a session holds at most {PORTALS_MAX} portals"),
+            ));
+        }
+        self.portals.insert(name.to_owned(), portal);
+        Ok(())
+    }
+
+    /// Drops a portal and stops its query; unknown names are fine.
+    pub fn close_portal(&mut self, name: &str) -> bool {
+        self.portals.remove(name).is_some()
+    }
+
+    /// Sync outside a block: all portals end.
+    pub fn close_all_portals(&mut self) {
+        self.portals.clear();
+    }
+
+    /// Tells the client something beside the result.
+    pub(super) fn notice(&mut self, notice: PgError) {
+        self.notices.push(notice);
+    }
+
+    /// Opens an implicit transaction if none is open.
+    pub(super) fn ensure_transaction(&mut self) -> &mut Transaction {
+        if self.transaction.is_none() {
+            statement::transactions::open(self, false);
+        }
+        self.transaction.as_mut().expect("opened above")
+    }
+
+    /// The view one statement reads.
+    pub(super) fn read_view(&mut self) -> ReadView {
+        let transaction_started_at = self.transaction.as_ref().map_or_else(SystemTime::now, |t| t.started_at);
+        let vars = self.vars(transaction_started_at);
+        let search_path = self.settings().get("search_path").unwrap_or_default();
+        ReadView {
+            catalog: self.engine.catalog(),
+            search_path: lookup_path(&search_path, &vars.current_user),
+            vars,
+        }
+    }
+
+    /// The engine's state with this session's variables in it.
+    pub(super) fn state(&self, view: &ReadView) -> SessionState {
+        let mut state = self.engine.base_state().clone();
+        state.config_mut().options_mut().extensions.insert(view.vars.clone());
+        state.execution_props_mut().query_execution_start_time =
+            Some(chrono::DateTime::from(view.vars.transaction_started_at));
+        state
+    }
+
+    pub(super) fn current_user(&self) -> String {
+        let settings = self.settings();
+        match settings.get("role") {
+            Some(role) if role != "none" => role,
+            _ => settings.get("session_authorization").unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn dependencies(&self) -> Dependencies {
+        let settings = self.settings();
+        let get = |name: &str| settings.get(name).unwrap_or_default();
+        Dependencies {
+            catalog_version: self.engine.catalog().version,
+            search_path: get("search_path"),
+            role: format!("{}/{}", get("session_authorization"), get("role")),
+            time_zone: get("TimeZone"),
+        }
+    }
+
+    fn vars(&self, transaction_started_at: SystemTime) -> SessionVars {
+        SessionVars {
+            engine: Some(Arc::clone(&self.engine)),
+            backend: Some(Arc::clone(&self.backend)),
+            session_user: self.settings().get("session_authorization").unwrap_or_default(),
+            current_user: self.current_user(),
+            transaction_started_at,
+            statement_started_at: SystemTime::now(),
+            settings: Arc::clone(&self.settings),
+        }
+    }
+
+    fn check_not_failed(&self, statement: &Statement) -> Result<(), PgError> {
+        if self.transaction_status() == TransactionStatus::Failed && !statement::ends_failed_block(&statement.ast) {
+            return Err(in_failed_block());
+        }
+        Ok(())
+    }
+
+    /// Isolation level for the next transaction.
+    pub(super) fn default_isolation(&self) -> Isolation {
+        let level = self.settings().get("default_transaction_isolation").unwrap_or_default();
+        Isolation::parse(&level).unwrap_or(Isolation::ReadCommitted)
+    }
+}
+
+fn unknown_portal(name: &str) -> PgError {
+    PgError::new(sqlstate::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
+}

@@ -1,0 +1,91 @@
+//! What scalar functions may know of the session they run in.
+//!
+//! `current_user`, `set_config`, `pg_backend_pid` and their like find it as an extension of the statement's options,
+//! never through a global: a plan of one session cannot see another's.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
+
+use super::Engine;
+use super::activity::Backend;
+use super::settings::Settings;
+
+/// The session as functions see it, fixed for one statement but for [`SessionVars::settings`].
+#[derive(Clone)]
+pub struct SessionVars {
+    /// What all sessions share.
+    pub engine: Option<Arc<Engine>>,
+    /// The session's entry in the list of sessions.
+    pub backend: Option<Arc<Backend>>,
+    /// Role that logged in.
+    pub session_user: String,
+    /// Role in force.
+    pub current_user: String,
+    /// Start of the transaction: `now()`.
+    pub transaction_started_at: SystemTime,
+    /// Start of the statement.
+    pub statement_started_at: SystemTime,
+    /// The settings; `set_config` changes them.
+    pub settings: Arc<Mutex<Settings>>,
+}
+
+impl Default for SessionVars {
+    fn default() -> Self {
+        Self {
+            engine: None,
+            backend: None,
+            session_user: String::new(),
+            current_user: String::new(),
+            transaction_started_at: SystemTime::UNIX_EPOCH,
+            statement_started_at: SystemTime::UNIX_EPOCH,
+            settings: Arc::default(),
+        }
+    }
+}
+
+impl SessionVars {
+    /// The session of the statement these options belong to.
+    pub fn of(options: &ConfigOptions) -> Option<&Self> {
+        options.extensions.get::<Self>()
+    }
+
+    /// A setting's value.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).get(name)
+    }
+}
+
+impl std::fmt::Debug for SessionVars {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionVars").field("current_user", &self.current_user).finish_non_exhaustive()
+    }
+}
+
+impl ConfigExtension for SessionVars {
+    const PREFIX: &'static str = "tributary_session";
+}
+
+impl ExtensionOptions for SessionVars {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, _value: &str) -> datafusion::common::Result<()> {
+        datafusion::common::config_err!("session variable {key} cannot be set this way")
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,97 @@
+//! Statements that are one plan: SELECT, VALUES, WITH, TABLE.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use datafusion::common::ParamValues;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::scalar::ScalarValue;
+use tributary_pg::error::PgError;
+
+use super::Analysis;
+use crate::dialect::sqlparser::ast::{Expr, Statement as Sql};
+use crate::engine::pg;
+use crate::engine::planner::Planner;
+use crate::engine::prepared::{Action, Outcome, Portal};
+use crate::engine::row_stream::RowStream;
+use crate::engine::session::Session;
+
+/// Plans and analyzes.
+pub(super) fn analyze(session: &mut Session, sql: &Sql, declared: &[u32]) -> Result<Analysis, PgError> {
+    let view = session.read_view();
+    let state = session.state(&view);
+    let plan = Planner::new(&state, &view).plan(sql.clone())?;
+    let parameter_types = pg::parameter_types(&plan, declared)?;
+    let plan = analyzed(&state, plan)?;
+    let columns = pg::output_columns(&plan);
+    Ok(Analysis { action: Action::Query(plan), parameter_types, columns: Some(columns) })
+}
+
+/// Pass C: what a statement means, independent of parameter values.
+pub(in crate::engine) fn analyzed(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan, PgError> {
+    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(pg::map_error)
+}
+
+/// Starts the portal's plan.
+pub(super) async fn run(session: &mut Session, portal: &mut Portal) -> Result<Outcome, PgError> {
+    let Action::Query(plan) = &portal.prepared.action else {
+        return Err(PgError::internal("a query was not analyzed as one"));
+    };
+    session.ensure_transaction().queried = true;
+    let plan = with_parameters(plan.clone(), portal)?;
+    portal.rows = Some(start(session, plan).await?);
+    Ok(Outcome::Rows("SELECT"))
+}
+
+/// Puts the portal's values in place of `$1`, `$2`, ...
+pub(in crate::engine) fn with_parameters(plan: LogicalPlan, portal: &Portal) -> Result<LogicalPlan, PgError> {
+    if portal.parameters.is_empty() {
+        return Ok(plan);
+    }
+    let values = portal
+        .parameters
+        .iter()
+        .map(|array| ScalarValue::try_from_array(array, 0).map(|value| ScalarAndMetadata::new(value, None)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(pg::map_error)?;
+    plan.with_param_values(ParamValues::List(values)).map_err(pg::map_error)
+}
+
+/// Optimizes a plan and starts it under the statement's token.
+pub(in crate::engine) async fn start(session: &mut Session, plan: LogicalPlan) -> Result<RowStream, PgError> {
+    let view = session.read_view();
+    let state = session.state(&view);
+    let token = session.token().clone();
+    token
+        .run(async {
+            let plan = state.optimizer().optimize(plan, &state, |_, _| {}).map_err(pg::map_error)?;
+            let planner = state.query_planner();
+            let physical = planner.create_physical_plan(&plan, &state).await.map_err(pg::map_error)?;
+            execute_stream(physical, state.task_ctx()).map(RowStream::new).map_err(pg::map_error)
+        })
+        .await
+}
+
+/// Evaluates an argument of EXECUTE, as the type of its parameter.
+pub(super) async fn constant(
+    session: &mut Session,
+    argument: &Expr,
+    type_oid: u32,
+) -> Result<ArrayRef, PgError> {
+    let text = format!("SELECT CAST({argument} AS {})", pg::type_name(type_oid)?);
+    let statement = crate::dialect::parse(&text)?.into_iter().next();
+    let Some(crate::dialect::Ast::Sql(sql)) = statement.map(|statement| statement.ast) else {
+        return Err(PgError::internal("an argument is no expression"));
+    };
+    let view = session.read_view();
+    let state = session.state(&view);
+    let plan = analyzed(&state, Planner::new(&state, &view).plan(*sql)?)?;
+    let mut rows = start(session, plan).await?;
+    match rows.next().await? {
+        Some(batch) if batch.num_rows() == 1 => Ok(Arc::clone(batch.column(0))),
+        _ => Err(PgError::internal("an argument has no value")),
+    }
+}

@@ -1,0 +1,137 @@
+//! The transaction a session is in: blocks, savepoints, failure, modes.
+//!
+//! Statements outside a block own an implicit transaction that ends with the message (or with Sync). BEGIN turns it into
+//! a block. After an error a block is failed: everything but its end and ROLLBACK TO is 25P02.
+
+use std::time::SystemTime;
+
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+
+use super::settings::SettingsMark;
+
+/// The letter of ReadyForQuery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// `I`
+    Idle,
+    /// `T`
+    InBlock,
+    /// `E`
+    Failed,
+}
+
+impl TransactionStatus {
+    /// The protocol's byte.
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Idle => b'I',
+            Self::InBlock => b'T',
+            Self::Failed => b'E',
+        }
+    }
+}
+
+/// Isolation levels as asked for; SHOW gives them back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Same as read committed.
+    ReadUncommitted,
+    /// A new snapshot per statement.
+    ReadCommitted,
+    /// One snapshot.
+    RepeatableRead,
+    /// One snapshot, and what was read must be unchanged at commit.
+    Serializable,
+}
+
+impl Isolation {
+    /// PostgreSQL's words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadUncommitted => "read uncommitted",
+            Self::ReadCommitted => "read committed",
+            Self::RepeatableRead => "repeatable read",
+            Self::Serializable => "serializable",
+        }
+    }
+
+    /// From the word of a setting.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::ReadUncommitted, Self::ReadCommitted, Self::RepeatableRead, Self::Serializable]
+            .into_iter()
+            .find(|level| level.as_str() == text)
+    }
+}
+
+/// A savepoint.
+#[derive(Debug)]
+pub(super) struct Savepoint {
+    pub name: String,
+    pub settings: SettingsMark,
+    pub store: Option<StoreMark>,
+}
+
+/// Mark in the store's transaction.
+pub(super) type StoreMark = usize;
+
+/// The transaction in progress.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// Opened by BEGIN, or turned into a block by it.
+    pub block: bool,
+    pub failed: bool,
+    pub isolation: Isolation,
+    pub read_only: bool,
+    /// A query ran: SET TRANSACTION is refused from now on.
+    pub queried: bool,
+    pub started_at: SystemTime,
+    pub settings: SettingsMark,
+    pub savepoints: Vec<Savepoint>,
+}
+
+impl Transaction {
+    pub(super) fn new(block: bool, isolation: Isolation, read_only: bool, settings: SettingsMark) -> Self {
+        Self {
+            block,
+            failed: false,
+            isolation,
+            read_only,
+            queried: false,
+            started_at: SystemTime::now(),
+            settings,
+            savepoints: Vec::new(),
+        }
+    }
+
+    pub(super) fn status(&self) -> TransactionStatus {
+        match (self.block, self.failed) {
+            (false, _) => TransactionStatus::Idle,
+            (true, false) => TransactionStatus::InBlock,
+            (true, true) => TransactionStatus::Failed,
+        }
+    }
+
+    /// Index of the newest savepoint of a name; 3B001 if there is none.
+    pub(super) fn savepoint(&self, name: &str) -> Result<usize, PgError> {
+        self.savepoints.iter().rposition(|savepoint| savepoint.name == name).ok_or_else(|| {
+            PgError::new(sqlstate::S_E_INVALID_SPECIFICATION, format!("savepoint \"{name}\" does not exist"))
+        })
+    }
+}
+
+/// 25P02.
+pub(super) fn in_failed_block() -> PgError {
+    PgError::new(
+        sqlstate::IN_FAILED_SQL_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+}
+
+/// 25P01 for what needs a block.
+pub(super) fn needs_block(what: &str) -> PgError {
+    PgError::new(
+        sqlstate::NO_ACTIVE_SQL_TRANSACTION,
+        format!("{what} can only be used in transaction blocks"),
+    )
+}
