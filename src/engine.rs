@@ -36,7 +36,7 @@ use catalog::Catalog;
 
 pub use activity::{Activity, CancelReason};
 pub use copy::{CopyChunk, CopyIn, CopyOut};
-pub use prepared::{OutputColumn, Outcome, Portal, PortalState, Prepared};
+pub use prepared::{Outcome, OutputColumn, Portal, PortalState, Prepared};
 pub use row_stream::RowStream;
 pub use session::{Drained, Implicit, Session};
 pub use transaction::TransactionStatus;
@@ -137,16 +137,13 @@ impl Engine {
 
 /// DataFusion's parts with ours over them. Our functions replace those of the same name.
 fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::common::Result<SessionState> {
-    let mut builder = SessionStateBuilder::new_with_default_features()
-        .with_config(session_config(config))
-        .with_runtime_env(runtime);
+    let mut builder =
+        SessionStateBuilder::new_with_default_features().with_config(session_config(config)).with_runtime_env(runtime);
     let defaults = std::mem::take(builder.expr_planners()).unwrap_or_default();
     let planners = pg::expr_planners().into_iter().chain(defaults).collect();
     let analyzer = datafusion::optimizer::Analyzer::new();
-    let mut state = builder
-        .with_expr_planners(planners)
-        .with_analyzer_rules(pg::analyzer_rules(analyzer.rules))
-        .build();
+    let mut state =
+        builder.with_expr_planners(planners).with_analyzer_rules(pg::analyzer_rules(analyzer.rules)).build();
     pg::register_functions(&mut state)?;
     system::register_functions(&mut state)?;
     tributary_udfs::register_all(&mut state)?;

@@ -50,8 +50,7 @@ fn parse_one(
     tokens: &[TokenWithSpan],
     text: &str,
 ) -> Result<super::sqlparser::ast::Statement, PgError> {
-    let mut parser =
-        Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens.to_vec());
+    let mut parser = Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens.to_vec());
     let statement = parser.parse_statement().map_err(|error| syntax_error(&error, tokens, text))?;
     match parser.peek_token().token {
         Token::EOF => Ok(statement),

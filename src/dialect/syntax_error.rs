@@ -36,13 +36,16 @@ pub(super) fn tokenizer_error(error: &TokenizerError, text: &str) -> PgError {
     let lines = LineIndex::new(text);
     let message = if error.message.contains("string literal") || error.message.contains("Unterminated") {
         let rest: String = text[lines.byte(error.location)..].to_owned();
-        format!("{} at or near \"{rest}\"", if error.message.contains("comment") {
-            "unterminated /* comment"
-        } else if error.message.contains("dollar") {
-            "unterminated dollar-quoted string"
-        } else {
-            "unterminated quoted string"
-        })
+        format!(
+            "{} at or near \"{rest}\"",
+            if error.message.contains("comment") {
+                "unterminated /* comment"
+            } else if error.message.contains("dollar") {
+                "unterminated dollar-quoted string"
+            } else {
+                "unterminated quoted string"
+            }
+        )
     } else {
         format!("syntax error: {}", error.message)
     };
@@ -56,8 +59,10 @@ pub(super) fn unexpected(token: &TokenWithSpan, text: &str) -> PgError {
     }
     let lines = LineIndex::new(text);
     let (start, end) = (lines.byte(token.span.start), lines.byte(token.span.end));
-    let shown = text.get(start..end).filter(|shown| !shown.is_empty()).map_or_else(|| token.token.to_string(), str::to_owned);
-    PgError::new(sqlstate::SYNTAX_ERROR, format!("syntax error at or near \"{shown}\"")).at(lines.position(token.span.start))
+    let shown =
+        text.get(start..end).filter(|shown| !shown.is_empty()).map_or_else(|| token.token.to_string(), str::to_owned);
+    PgError::new(sqlstate::SYNTAX_ERROR, format!("syntax error at or near \"{shown}\""))
+        .at(lines.position(token.span.start))
 }
 
 fn at_end(text: &str) -> PgError {

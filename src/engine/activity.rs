@@ -51,9 +51,7 @@ impl CancelReason {
                 PgError::new(sqlstate::QUERY_CANCELED, "canceling statement due to statement timeout")
                     .hint("Raise statement_timeout to let it run longer.")
             }
-            Self::LockTimeout => {
-                PgError::new(sqlstate::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout")
-            }
+            Self::LockTimeout => PgError::new(sqlstate::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout"),
             Self::ClientGone => {
                 PgError::new(sqlstate::QUERY_CANCELED, "canceling statement because the client is gone")
             }

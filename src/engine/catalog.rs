@@ -86,10 +86,7 @@ impl Catalog {
         match schema {
             Some(schema_name) => {
                 let schema = self.schema(schema_name).ok_or_else(|| {
-                    PgError::new(
-                        sqlstate::UNDEFINED_TABLE,
-                        format!("relation \"{schema_name}.{name}\" does not exist"),
-                    )
+                    PgError::new(sqlstate::UNDEFINED_TABLE, format!("relation \"{schema_name}.{name}\" does not exist"))
                 })?;
                 self.relation_in(schema, name)
                     .ok_or_else(|| self.missing(&format!("{schema_name}.{name}"), name, &[schema.oid]))

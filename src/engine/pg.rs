@@ -46,10 +46,7 @@ pub(super) fn register_functions(_registry: &mut dyn FunctionRegistry) -> Result
 pub(super) fn type_oid(data_type: &crate::dialect::sqlparser::ast::DataType) -> Result<u32, tributary_pg::PgError> {
     let name = data_type.to_string().to_lowercase();
     TYPES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(oid, _)| *oid).ok_or_else(|| {
-        tributary_pg::PgError::new(
-            tributary_pg::sqlstate::UNDEFINED_OBJECT,
-            format!("type \"{name}\" does not exist"),
-        )
+        tributary_pg::PgError::new(tributary_pg::sqlstate::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
     })
 }
 

@@ -87,11 +87,8 @@ pub(super) fn parser_options() -> ParserOptions {
 impl ContextProvider for Planner<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let external = |error: PgError| DataFusionError::External(Box::new(error));
-        let relation = self
-            .view
-            .catalog
-            .resolve(&self.view.search_path, name.schema(), name.table())
-            .map_err(external)?;
+        let relation =
+            self.view.catalog.resolve(&self.view.search_path, name.schema(), name.table()).map_err(external)?;
         match relation {
             Relation::Table(object) => table::source(&object, self.view),
             Relation::View(object) => self.view_source(&object),

@@ -312,11 +312,7 @@ impl Session {
         let transaction_started_at = self.transaction.as_ref().map_or_else(SystemTime::now, |t| t.started_at);
         let vars = self.vars(transaction_started_at);
         let search_path = self.settings().get("search_path").unwrap_or_default();
-        ReadView {
-            catalog: self.engine.catalog(),
-            search_path: lookup_path(&search_path, &vars.current_user),
-            vars,
-        }
+        ReadView { catalog: self.engine.catalog(), search_path: lookup_path(&search_path, &vars.current_user), vars }
     }
 
     /// The engine's state with this session's variables in it.

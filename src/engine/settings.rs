@@ -237,15 +237,14 @@ fn check_custom(key: &str, value: &str) -> Result<String, PgError> {
             && !part.starts_with(|c: char| c.is_ascii_digit())
             && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
     };
-    let invalid = || {
-        PgError::new(sqlstate::INVALID_NAME, format!("invalid configuration parameter name \"{key}\""))
-    };
+    let invalid = || PgError::new(sqlstate::INVALID_NAME, format!("invalid configuration parameter name \"{key}\""));
     if prefix == "tributary" {
         return Err(invalid().detail("\"tributary\" is a reserved prefix."));
     }
     if !identifier(prefix) || !rest.split('.').all(identifier) {
-        return Err(invalid()
-            .detail("Custom parameter names must be two or more simple identifiers separated by dots."));
+        return Err(
+            invalid().detail("Custom parameter names must be two or more simple identifiers separated by dots.")
+        );
     }
     Ok(value.to_owned())
 }
@@ -262,10 +261,7 @@ fn canonical(name: &str) -> String {
 }
 
 fn unknown(name: &str) -> PgError {
-    let error = PgError::new(
-        sqlstate::UNDEFINED_OBJECT,
-        format!("unrecognized configuration parameter \"{name}\""),
-    );
+    let error = PgError::new(sqlstate::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""));
     error.hint_opt(
         nearest(name, DEFINITIONS.values().map(|d| d.name.as_str()))
             .map(|near| format!("Perhaps you meant \"{near}\".")),
@@ -303,10 +299,7 @@ mod tests {
     fn errors_are_postgresqls() {
         let mut settings = open();
         let mut error = |name: &str, value: &str| format!("{:?}", settings.set(name, value, false).unwrap_err());
-        assert_eq!(
-            error("work_mem", "abc"),
-            "ERROR 22023: invalid value for parameter \"work_mem\": \"abc\""
-        );
+        assert_eq!(error("work_mem", "abc"), "ERROR 22023: invalid value for parameter \"work_mem\": \"abc\"");
         assert_eq!(
             error("statement_timeout", "-5"),
             "ERROR 22023: -5 ms is outside the valid range for parameter \"statement_timeout\" (0 .. 2147483647)"

@@ -11,7 +11,7 @@ pub(super) mod transactions;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
-use super::prepared::{Action, OutputColumn, Outcome, Portal, Prepared};
+use super::prepared::{Action, Outcome, OutputColumn, Portal, Prepared};
 use super::session::Session;
 use crate::dialect::sqlparser::ast::{Set, Statement as Sql};
 use crate::dialect::{Ast, OwnStatement, Statement};
@@ -37,8 +37,8 @@ impl Analysis {
 
 /// Analyzes a statement. Parameter types the client declared are kept.
 pub(super) fn analyze(session: &mut Session, statement: Statement, declared: &[u32]) -> Result<Prepared, PgError> {
-    let analysis = analyze_ast(session, &statement, declared)
-        .map_err(|error| shift_position(error, statement.offset))?;
+    let analysis =
+        analyze_ast(session, &statement, declared).map_err(|error| shift_position(error, statement.offset))?;
     Ok(Prepared {
         statement,
         parameter_types: analysis.parameter_types,
@@ -98,9 +98,7 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
             Sql::Prepare { name, data_types, statement } => {
                 prepare::prepare(session, name, data_types, statement, prepared)
             }
-            Sql::Execute { name, parameters, .. } => {
-                prepare::execute(session, portal, name.as_ref(), parameters).await
-            }
+            Sql::Execute { name, parameters, .. } => prepare::execute(session, portal, name.as_ref(), parameters).await,
             Sql::Deallocate { name, .. } => prepare::deallocate(session, name),
             Sql::Declare { stmts } => cursors::declare(session, stmts, prepared).await,
             Sql::Fetch { name, direction, .. } => cursors::fetch(session, portal, name, direction).await,

@@ -130,8 +130,5 @@ pub(super) fn in_failed_block() -> PgError {
 
 /// 25P01 for what needs a block.
 pub(super) fn needs_block(what: &str) -> PgError {
-    PgError::new(
-        sqlstate::NO_ACTIVE_SQL_TRANSACTION,
-        format!("{what} can only be used in transaction blocks"),
-    )
+    PgError::new(sqlstate::NO_ACTIVE_SQL_TRANSACTION, format!("{what} can only be used in transaction blocks"))
 }

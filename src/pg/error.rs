@@ -292,7 +292,7 @@ impl std::error::Error for PgError {}
 /// Case is ignored. A candidate counts when at most a third of the longer name's characters, and at least one
 /// character, differ (one swap of neighbours is one difference). The first of equally close ones wins. Cost: the
 /// product of the lengths for each candidate; names over 63 characters are not compared.
-pub fn nearest<'a, S: AsRef<str> + ?Sized>(
+pub fn nearest<'a, S: AsRef<str> + ?Sized + 'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a S>,
 ) -> Option<&'a str> {

@@ -23,14 +23,12 @@ pub(in crate::engine) fn map_error(error: DataFusionError) -> PgError {
             PgError::new(sqlstate::OUT_OF_MEMORY, "out of memory").detail(message)
         }
         DataFusionError::SchemaError(inner, _) => match *inner {
-            SchemaError::FieldNotFound { field, .. } => PgError::new(
-                sqlstate::UNDEFINED_COLUMN,
-                format!("column \"{}\" does not exist", field.name),
-            ),
-            SchemaError::AmbiguousReference { field } => PgError::new(
-                sqlstate::AMBIGUOUS_COLUMN,
-                format!("column reference \"{}\" is ambiguous", field.name),
-            ),
+            SchemaError::FieldNotFound { field, .. } => {
+                PgError::new(sqlstate::UNDEFINED_COLUMN, format!("column \"{}\" does not exist", field.name))
+            }
+            SchemaError::AmbiguousReference { field } => {
+                PgError::new(sqlstate::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
+            }
             other => PgError::new(sqlstate::SYNTAX_ERROR, other.to_string()),
         },
         other => PgError::internal(other.strip_backtrace()),

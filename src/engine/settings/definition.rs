@@ -199,8 +199,13 @@ fn from_row(line: &str) -> Option<Definition> {
     Some(Definition {
         no_reset_all: matches!(
             key.as_str(),
-            "role" | "session_authorization" | "transaction_isolation" | "transaction_read_only"
-                | "transaction_deferrable" | "is_superuser" | "seed"
+            "role"
+                | "session_authorization"
+                | "transaction_isolation"
+                | "transaction_read_only"
+                | "transaction_deferrable"
+                | "is_superuser"
+                | "seed"
         ),
         name: name.to_owned(),
         kind,
@@ -250,18 +255,13 @@ impl Definition {
     /// 55P02 if it cannot be set now.
     pub(super) fn check_settable(&self, phase: Phase) -> Result<(), PgError> {
         let refuse = |how: &str| {
-            Err(PgError::new(
-                sqlstate::CANT_CHANGE_RUNTIME_PARAM,
-                format!("parameter \"{}\" {how}", self.name),
-            ))
+            Err(PgError::new(sqlstate::CANT_CHANGE_RUNTIME_PARAM, format!("parameter \"{}\" {how}", self.name)))
         };
         match (self.class, self.context.as_str(), phase) {
             (Class::Fixed, ..) => refuse("cannot be changed"),
             (_, "postmaster", _) => refuse("cannot be changed without restarting the server"),
             (_, "sighup", Phase::Session) => refuse("cannot be changed now"),
-            (_, "backend" | "superuser-backend", Phase::Session) => {
-                refuse("cannot be set after connection start")
-            }
+            (_, "backend" | "superuser-backend", Phase::Session) => refuse("cannot be set after connection start"),
             _ => Ok(()),
         }
     }
@@ -278,18 +278,27 @@ impl Definition {
                 )),
             },
             Kind::Integer { unit, min, max } => {
-                let number = parse_integer(value, unit.as_deref()).map_err(|()| {
-                    bad().hint_opt(unit.as_deref().map(unit_hint))
-                })?;
+                let number = parse_integer(value, unit.as_deref())
+                    .map_err(|()| bad().hint_opt(unit.as_deref().map(unit_hint)))?;
                 if number < *min || number > *max {
-                    return Err(self.out_of_range(&number.to_string(), unit.as_deref(), &min.to_string(), &max.to_string()));
+                    return Err(self.out_of_range(
+                        &number.to_string(),
+                        unit.as_deref(),
+                        &min.to_string(),
+                        &max.to_string(),
+                    ));
                 }
                 Ok(show_integer(number, unit.as_deref()))
             }
             Kind::Real { unit, min, max } => {
                 let number: f64 = value.trim().parse().map_err(|_| bad())?;
                 if !(number >= *min && number <= *max) {
-                    return Err(self.out_of_range(&number.to_string(), unit.as_deref(), &min.to_string(), &max.to_string()));
+                    return Err(self.out_of_range(
+                        &number.to_string(),
+                        unit.as_deref(),
+                        &min.to_string(),
+                        &max.to_string(),
+                    ));
                 }
                 Ok(number.to_string())
             }

@@ -75,10 +75,7 @@ pub(super) fn parse_bool(text: &str) -> Option<bool> {
 
 /// 22023 for a value that is none of the type.
 pub(super) fn invalid(name: &str, value: &str) -> PgError {
-    PgError::new(
-        sqlstate::INVALID_PARAMETER_VALUE,
-        format!("invalid value for parameter \"{name}\": \"{value}\""),
-    )
+    PgError::new(sqlstate::INVALID_PARAMETER_VALUE, format!("invalid value for parameter \"{name}\": \"{value}\""))
 }
 
 #[cfg(test)]
@@ -105,7 +102,9 @@ mod tests {
 
     #[test]
     fn boolean_words() {
-        for (text, value) in [("t", Some(true)), ("ON", Some(true)), ("of", Some(false)), ("o", None), ("n", Some(false)), ("2", None)] {
+        for (text, value) in
+            [("t", Some(true)), ("ON", Some(true)), ("of", Some(false)), ("o", None), ("n", Some(false)), ("2", None)]
+        {
             assert_eq!(parse_bool(text), value, "{text}");
         }
     }

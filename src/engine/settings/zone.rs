@@ -1,6 +1,6 @@
 //! TimeZone and DateStyle: spellings that mean one value.
 
-use chrono_tz::Tz;
+use chrono_tz::TZ_VARIANTS;
 
 /// A zone's own spelling: IANA names in any case, or fixed offsets as PostgreSQL shows them (`<+05:30>-05:30`).
 pub(super) fn normalise(text: &str) -> Option<String> {
@@ -8,7 +8,7 @@ pub(super) fn normalise(text: &str) -> Option<String> {
     if text.eq_ignore_ascii_case("utc") || text.eq_ignore_ascii_case("z") || text.eq_ignore_ascii_case("zulu") {
         return Some("UTC".to_owned());
     }
-    if let Ok(zone) = Tz::from_str_insensitive(text) {
+    if let Some(zone) = TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(text)) {
         return Some(zone.name().to_owned());
     }
     if text.starts_with('<') {

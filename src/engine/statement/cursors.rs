@@ -37,10 +37,7 @@ pub(super) async fn declare(session: &mut Session, stmts: &[Declare], outer: &Pr
         return Err(crate::engine::transaction::needs_block("DECLARE CURSOR"));
     }
     if session.has_portal(&name.value) {
-        return Err(PgError::new(
-            sqlstate::DUPLICATE_CURSOR,
-            format!("cursor \"{}\" already exists", name.value),
-        ));
+        return Err(PgError::new(sqlstate::DUPLICATE_CURSOR, format!("cursor \"{}\" already exists", name.value)));
     }
     let inner = Statement {
         ast: Ast::Sql(Box::new(Sql::Query(query.clone()))),

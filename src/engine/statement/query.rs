@@ -76,11 +76,7 @@ pub(in crate::engine) async fn start(session: &mut Session, plan: LogicalPlan) -
 }
 
 /// Evaluates an argument of EXECUTE, as the type of its parameter.
-pub(super) async fn constant(
-    session: &mut Session,
-    argument: &Expr,
-    type_oid: u32,
-) -> Result<ArrayRef, PgError> {
+pub(super) async fn constant(session: &mut Session, argument: &Expr, type_oid: u32) -> Result<ArrayRef, PgError> {
     let text = format!("SELECT CAST({argument} AS {})", pg::type_name(type_oid)?);
     let statement = crate::dialect::parse(&text)?.into_iter().next();
     let Some(crate::dialect::Ast::Sql(sql)) = statement.map(|statement| statement.ast) else {

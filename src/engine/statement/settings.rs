@@ -5,10 +5,8 @@ use tributary_pg::sqlstate;
 
 use super::{Analysis, text_column, text_rows};
 use crate::dialect::DiscardTarget;
-use crate::dialect::sqlparser::ast::{
-    ContextModifier, Expr, Ident, ObjectName, Set, UnaryOperator, Value,
-};
-use crate::engine::prepared::{OutputColumn, Outcome, Portal};
+use crate::dialect::sqlparser::ast::{ContextModifier, Expr, Ident, ObjectName, Set, UnaryOperator, Value};
+use crate::engine::prepared::{Outcome, OutputColumn, Portal};
 use crate::engine::session::Session;
 use crate::engine::settings::{Settings, definitions};
 use crate::engine::transaction::TransactionStatus;
@@ -111,10 +109,7 @@ fn set_role(session: &mut Session, role: Option<&str>, local: bool) -> Result<()
     if let Some(role) = role
         && session.engine().catalog().role(role).is_none()
     {
-        return Err(PgError::new(
-            sqlstate::INVALID_PARAMETER_VALUE,
-            format!("role \"{role}\" does not exist"),
-        ));
+        return Err(PgError::new(sqlstate::INVALID_PARAMETER_VALUE, format!("role \"{role}\" does not exist")));
     }
     session.settings().set("role", &value, local)?;
     let current = session.current_user();
@@ -134,9 +129,10 @@ fn setting_value(name: &str, values: &[Expr]) -> Result<String, PgError> {
 
 fn quote_if_needed(name: &str) -> String {
     let plain = !name.is_empty()
-        && name.chars().enumerate().all(|(index, c)| {
-            c == '_' || c.is_ascii_lowercase() || (index > 0 && (c.is_ascii_digit() || c == '$'))
-        });
+        && name
+            .chars()
+            .enumerate()
+            .all(|(index, c)| c == '_' || c.is_ascii_lowercase() || (index > 0 && (c.is_ascii_digit() || c == '$')));
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 

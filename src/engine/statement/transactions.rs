@@ -93,11 +93,8 @@ pub(super) fn set_modes(
             apply_modes(session, modes)?;
         }
         _ => session.notice(
-            PgError::new(
-                sqlstate::NO_ACTIVE_SQL_TRANSACTION,
-                "SET TRANSACTION can only be used in transaction blocks",
-            )
-            .severity(Severity::Warning),
+            PgError::new(sqlstate::NO_ACTIVE_SQL_TRANSACTION, "SET TRANSACTION can only be used in transaction blocks")
+                .severity(Severity::Warning),
         ),
     }
     Ok(Outcome::Done("SET".to_owned()))
