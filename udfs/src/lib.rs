@@ -17,6 +17,7 @@ pub mod error;
 pub mod family;
 pub mod type_name;
 
+pub mod attribution;
 pub mod behaviour;
 pub mod statistics;
 
