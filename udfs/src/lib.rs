@@ -29,4 +29,4 @@ pub use error::SqlError;
 pub use family::{Family, Function, Implementation, LawArgument, LawCase, register_all};
 
 /// All families in the order of the reference page. The one list.
-pub const FAMILIES: &[Family] = &[behaviour::FAMILY, statistics::FAMILY];
+pub const FAMILIES: &[Family] = &[attribution::FAMILY, behaviour::FAMILY, statistics::FAMILY];
