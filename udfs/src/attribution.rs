@@ -12,6 +12,7 @@ pub mod options;
 pub mod repeats;
 mod results;
 mod samples;
+pub mod scalars;
 mod touch_log;
 
 #[cfg(test)]
@@ -24,5 +25,7 @@ pub const FAMILY: Family = Family {
     title: "Attribution",
     summary: "Journeys out of events and credit out of journeys. Credits of a conversion sum to 1, a conversion without a touch is credited \
               to (unattributed), and nothing depends on the order of rows. Credit is a convention, not a measure of effect.",
-    functions: || vec![aggregates::attribution(), aggregates::journeys()],
+    functions: || {
+        vec![aggregates::attribution(), aggregates::journeys(), scalars::attribution_weights(), scalars::path_repeats()]
+    },
 };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, IntervalMonthDayNanoArray, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Float64Builder, Int64Array, IntervalMonthDayNanoArray,
+    ListBuilder, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::IntervalMonthDayNano;
 use datafusion_common::ScalarValue;
@@ -75,4 +75,43 @@ pub(super) fn attributions() -> Vec<LawCase> {
     shaped.push(LawArgument::constant(ScalarValue::List(shares)));
     shaped.extend(shaping());
     vec![plain(), LawCase::new("every column", columns()), LawCase::new("every option", shaped)]
+}
+
+fn paths() -> ArrayRef {
+    let mut paths = ListBuilder::new(StringBuilder::new());
+    for path in [
+        Some(vec![Some("ad"), Some("mail"), None, Some("ad")]),
+        None,
+        Some(vec![]),
+        Some(vec![Some("b"), Some("b"), Some("a")]),
+    ] {
+        let valid = path.is_some();
+        for name in path.into_iter().flatten() {
+            paths.values().append_option(name);
+        }
+        paths.append(valid);
+    }
+    Arc::new(paths.finish())
+}
+
+pub(super) fn weights() -> Vec<LawCase> {
+    let models = StringArray::from(vec!["u_shaped", "last", "linear", "linear_distinct"]);
+    let mut own = ListBuilder::new(Float64Builder::new());
+    for weights in [vec![Some(1.0), None, Some(7.0), Some(3.0)], vec![], vec![], vec![Some(0.0), Some(2.0), Some(2.0)]]
+    {
+        weights.into_iter().for_each(|weight| own.values().append_option(weight));
+        own.append(true);
+    }
+    let mut weighted = vec![LawArgument::column(paths()), LawArgument::constant("weighted".into())];
+    weighted.extend((0..5).map(|_| LawArgument::constant(ScalarValue::Null)));
+    weighted.push(LawArgument::column(Arc::new(own.finish())));
+    vec![
+        LawCase::new("models", vec![LawArgument::column(paths()), LawArgument::column(Arc::new(models))]),
+        LawCase::new("own weights", weighted),
+    ]
+}
+
+pub(super) fn repeats() -> Vec<LawCase> {
+    let modes = StringArray::from(vec!["first", "all", "set", "collapse"]);
+    vec![LawCase::new("modes", vec![LawArgument::column(paths()), LawArgument::column(Arc::new(modes))])]
 }
