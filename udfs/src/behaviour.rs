@@ -7,11 +7,14 @@
 pub mod arguments;
 pub mod funnel;
 pub mod funnel_mode;
+pub mod funnel_reports;
+pub mod funnel_unit;
 mod retention;
 pub mod row_aggregate;
 pub mod rows;
 mod sessionize;
 pub mod time;
+mod unit_log;
 pub mod window_funnel;
 
 #[cfg(test)]
