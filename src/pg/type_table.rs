@@ -1,0 +1,127 @@
+//! The rows of [`crate::types`]: each scalar type beside its array type.
+//!
+//! The numbers are PostgreSQL 15's; the roaringbitmap family has OIDs of our own (8000 to 8003), since PostgreSQL
+//! extensions have none that are fixed.
+
+use crate::types::{PgType, TypeKind};
+
+/// A scalar type and its array type; an array OID of 0 leaves the second row unused.
+macro_rules! pair {
+    ($oid:literal, $array:literal, $name:literal, $display:literal, $len:literal, $category:literal, $kind:ident) => {
+        pair!($oid, $array, $name, $display, $len, $category, $kind, 0, 'b', false)
+    };
+    ($oid:literal, $array:literal, $name:literal, $display:literal, $len:literal, $category:literal, $kind:ident,
+     $elem:literal, $typtype:literal, $preferred:literal) => {
+        [
+            PgType {
+                oid: $oid,
+                name: $name,
+                display: $display,
+                len: $len,
+                array_oid: $array,
+                elem_oid: $elem,
+                category: $category,
+                preferred: $preferred,
+                typtype: $typtype,
+                delim: ',',
+                kind: TypeKind::$kind,
+            },
+            PgType {
+                oid: $array,
+                name: concat!("_", $name),
+                display: concat!($display, "[]"),
+                len: -1,
+                array_oid: 0,
+                elem_oid: $oid,
+                category: 'A',
+                preferred: false,
+                typtype: 'b',
+                delim: ',',
+                kind: TypeKind::Array,
+            },
+        ]
+    };
+}
+
+/// The table.
+#[rustfmt::skip]
+pub(crate) static TYPES: &[[PgType; 2]] = &[
+    pair!(16, 1000, "bool", "boolean", 1, 'B', Bool, 0, 'b', true),
+    pair!(17, 1001, "bytea", "bytea", -1, 'U', Bytea),
+    pair!(18, 1002, "char", "\"char\"", 1, 'Z', Char),
+    pair!(19, 1003, "name", "name", 64, 'S', Name),
+    pair!(20, 1016, "int8", "bigint", 8, 'N', Int8),
+    pair!(21, 1005, "int2", "smallint", 2, 'N', Int2),
+    pair!(22, 1006, "int2vector", "int2vector", -1, 'A', Int2Vector, 21, 'b', false),
+    pair!(23, 1007, "int4", "integer", 4, 'N', Int4),
+    pair!(24, 1008, "regproc", "regproc", 4, 'N', Reg),
+    pair!(25, 1009, "text", "text", -1, 'S', Text, 0, 'b', true),
+    pair!(26, 1028, "oid", "oid", 4, 'N', Oid, 0, 'b', true),
+    pair!(27, 1010, "tid", "tid", 6, 'U', Unsupported),
+    pair!(28, 1011, "xid", "xid", 4, 'U', Oid),
+    pair!(29, 1012, "cid", "cid", 4, 'U', Oid),
+    pair!(30, 1013, "oidvector", "oidvector", -1, 'A', OidVector, 26, 'b', false),
+    pair!(114, 199, "json", "json", -1, 'U', Json),
+    pair!(142, 143, "xml", "xml", -1, 'U', Unsupported),
+    pair!(194, 0, "pg_node_tree", "pg_node_tree", -1, 'Z', Text),
+    pair!(600, 1017, "point", "point", 16, 'G', Unsupported),
+    pair!(601, 1018, "lseg", "lseg", 32, 'G', Unsupported),
+    pair!(602, 1019, "path", "path", -1, 'G', Unsupported),
+    pair!(603, 1020, "box", "box", 32, 'G', Unsupported),
+    pair!(604, 1027, "polygon", "polygon", -1, 'G', Unsupported),
+    pair!(628, 629, "line", "line", 24, 'G', Unsupported),
+    pair!(718, 719, "circle", "circle", 24, 'G', Unsupported),
+    pair!(650, 651, "cidr", "cidr", -1, 'I', Cidr),
+    pair!(700, 1021, "float4", "real", 4, 'N', Float4),
+    pair!(701, 1022, "float8", "double precision", 8, 'N', Float8, 0, 'b', true),
+    pair!(705, 0, "unknown", "unknown", -2, 'X', Unknown, 0, 'p', false),
+    pair!(774, 775, "macaddr8", "macaddr8", 8, 'U', Unsupported),
+    pair!(790, 791, "money", "money", 8, 'N', Unsupported),
+    pair!(829, 1040, "macaddr", "macaddr", 6, 'U', Unsupported),
+    pair!(869, 1041, "inet", "inet", -1, 'I', Inet, 0, 'b', true),
+    pair!(1033, 1034, "aclitem", "aclitem", 12, 'U', Text),
+    pair!(1042, 1014, "bpchar", "character", -1, 'S', Bpchar),
+    pair!(1043, 1015, "varchar", "character varying", -1, 'S', Varchar),
+    pair!(1082, 1182, "date", "date", 4, 'D', Date),
+    pair!(1083, 1183, "time", "time without time zone", 8, 'D', Time),
+    pair!(1114, 1115, "timestamp", "timestamp without time zone", 8, 'D', Timestamp),
+    pair!(1184, 1185, "timestamptz", "timestamp with time zone", 8, 'D', TimestampTz, 0, 'b', true),
+    pair!(1186, 1187, "interval", "interval", 16, 'T', Interval, 0, 'b', true),
+    pair!(1266, 1270, "timetz", "time with time zone", 12, 'D', Unsupported),
+    pair!(1560, 1561, "bit", "bit", -1, 'V', Unsupported),
+    pair!(1562, 1563, "varbit", "bit varying", -1, 'V', Unsupported, 0, 'b', true),
+    pair!(1700, 1231, "numeric", "numeric", -1, 'N', Numeric),
+    pair!(1790, 2201, "refcursor", "refcursor", -1, 'U', Text),
+    pair!(2202, 2207, "regprocedure", "regprocedure", 4, 'N', Reg),
+    pair!(2203, 2208, "regoper", "regoper", 4, 'N', Reg),
+    pair!(2204, 2209, "regoperator", "regoperator", 4, 'N', Reg),
+    pair!(2205, 2210, "regclass", "regclass", 4, 'N', Reg),
+    pair!(2206, 2211, "regtype", "regtype", 4, 'N', Reg),
+    pair!(2249, 2287, "record", "record", -1, 'P', Record, 0, 'p', false),
+    pair!(2275, 1263, "cstring", "cstring", -2, 'P', Unsupported, 0, 'p', false),
+    pair!(2276, 0, "any", "\"any\"", 4, 'P', Unsupported, 0, 'p', false),
+    pair!(2277, 0, "anyarray", "anyarray", -1, 'P', Text, 0, 'p', false),
+    pair!(2278, 0, "void", "void", 4, 'P', Void, 0, 'p', false),
+    pair!(2279, 0, "trigger", "trigger", 4, 'P', Unsupported, 0, 'p', false),
+    pair!(2283, 0, "anyelement", "anyelement", 4, 'P', Unsupported, 0, 'p', false),
+    pair!(2950, 2951, "uuid", "uuid", 16, 'U', Uuid),
+    pair!(3220, 3221, "pg_lsn", "pg_lsn", 8, 'U', Unsupported),
+    pair!(3614, 3643, "tsvector", "tsvector", -1, 'U', Unsupported),
+    pair!(3615, 3645, "tsquery", "tsquery", -1, 'U', Unsupported),
+    pair!(3734, 3735, "regconfig", "regconfig", 4, 'N', Reg),
+    pair!(3769, 3770, "regdictionary", "regdictionary", 4, 'N', Reg),
+    pair!(3802, 3807, "jsonb", "jsonb", -1, 'U', Jsonb),
+    pair!(4072, 4073, "jsonpath", "jsonpath", -1, 'U', Unsupported),
+    pair!(3904, 3905, "int4range", "int4range", -1, 'R', Unsupported, 0, 'r', false),
+    pair!(3906, 3907, "numrange", "numrange", -1, 'R', Unsupported, 0, 'r', false),
+    pair!(3908, 3909, "tsrange", "tsrange", -1, 'R', Unsupported, 0, 'r', false),
+    pair!(3910, 3911, "tstzrange", "tstzrange", -1, 'R', Unsupported, 0, 'r', false),
+    pair!(3912, 3913, "daterange", "daterange", -1, 'R', Unsupported, 0, 'r', false),
+    pair!(3926, 3927, "int8range", "int8range", -1, 'R', Unsupported, 0, 'r', false),
+    pair!(4089, 4090, "regnamespace", "regnamespace", 4, 'N', Reg),
+    pair!(4096, 4097, "regrole", "regrole", 4, 'N', Reg),
+    pair!(4191, 4192, "regcollation", "regcollation", 4, 'N', Reg),
+    pair!(5069, 271, "xid8", "xid8", 8, 'U', Unsupported),
+    pair!(8000, 8001, "roaringbitmap", "roaringbitmap", -1, 'U', RoaringBitmap),
+    pair!(8002, 8003, "roaringbitmap64", "roaringbitmap64", -1, 'U', RoaringBitmap64),
+];
