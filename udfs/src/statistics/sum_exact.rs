@@ -15,6 +15,7 @@ use datafusion_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, 
 use super::ExactSum;
 use crate::SqlError;
 use crate::documentation::{Documentation, Example};
+use crate::error::FEATURE_NOT_SUPPORTED;
 use crate::family::{Function, LawArgument, LawCase};
 
 const STATE_VERSION: u8 = 1;
@@ -71,7 +72,10 @@ impl AggregateUDFImpl for SumExact {
         Ok(vec![Arc::new(Field::new(format_state_name(args.name, "sum"), DataType::Binary, true))])
     }
 
-    fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct {
+            return Err(SqlError::new(FEATURE_NOT_SUPPORTED, "DISTINCT is not supported for sum_exact").into());
+        }
         Ok(Box::<SumAccumulator>::default())
     }
 
