@@ -344,10 +344,12 @@ impl Session {
     }
 
     fn vars(&self, transaction_started_at: SystemTime) -> SessionVars {
+        // Read before the struct is built: a guard held there would meet the lock of `current_user`.
+        let session_user = self.settings().get("session_authorization").unwrap_or_default();
         SessionVars {
             engine: Some(Arc::clone(&self.engine)),
             backend: Some(Arc::clone(&self.backend)),
-            session_user: self.settings().get("session_authorization").unwrap_or_default(),
+            session_user,
             current_user: self.current_user(),
             transaction_started_at,
             statement_started_at: SystemTime::now(),

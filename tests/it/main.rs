@@ -1,0 +1,3 @@
+//! The one integration binary: every module tests one promise.
+
+mod sessions;
