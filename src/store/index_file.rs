@@ -1,0 +1,437 @@
+//! The `.idx` file beside every part: where the columns lie, their crc32c, bounds per part and granule.
+//!
+//! For: opening a part without reading it, pruning, and finding damage before it becomes an answer. Layout: a header,
+//! a section table (kind, column, offset, length, crc32c), sections; unknown kinds are skipped, so a newer server's
+//! sections do no harm. Promises: computed from the bytes of the `.arrow` file alone ([`build`]), so a lost index is
+//! rebuilt; little-endian, fixed widths. Does not: hold KEY and HLL sections yet (their numbers are reserved).
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::ipc::reader::{FileDecoder, read_footer_length};
+use arrow::ipc::{Block, MetadataVersion, root_as_footer, root_as_message};
+use bytes::Bytes;
+
+use crate::codec::{Put, Reader};
+use crate::error::{Result, StoreError};
+use crate::manifest::FileSum;
+use crate::zone::{ColumnSummary, ZoneBuilder, Zones};
+use crate::{ColumnId, Oid};
+
+const MAGIC: &[u8; 8] = b"TRIBIDX1";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 52;
+const SECTION_BYTES: usize = 28;
+/// Bytes of the end of an Arrow file after the footer: its length and the magic.
+const ARROW_TRAILER_BYTES: usize = 10;
+
+const SECTION_COLUMN: u32 = 1;
+const SECTION_ZONE: u32 = 2;
+const SECTION_CRC: u32 = 3;
+#[expect(dead_code, reason = "reserved: a 2^11-register distinct-count sketch per column")]
+const SECTION_HLL: u32 = 4;
+#[expect(dead_code, reason = "reserved: sorted key hashes with rows and a Bloom filter")]
+const SECTION_KEY: u32 = 5;
+
+/// How a column's values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Plain,
+    /// Codes into a sorted dictionary.
+    Dictionary,
+}
+
+/// Bytes with a checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) crc: u32,
+}
+
+/// A record batch or dictionary of the `.arrow` file.
+#[derive(Debug, Clone)]
+pub(crate) struct BatchPlace {
+    pub(crate) offset: u64,
+    pub(crate) meta: Range,
+    pub(crate) body_len: u64,
+    pub(crate) rows: u32,
+    /// One per column of the file.
+    pub(crate) columns: Vec<Range>,
+}
+
+impl BatchPlace {
+    pub(crate) fn block(&self) -> Result<Block> {
+        let to_signed = |v: u64| i64::try_from(v).map_err(|_| StoreError::damaged("block offset is too large"));
+        let meta = i32::try_from(self.meta.len).map_err(|_| StoreError::damaged("block metadata is too long"))?;
+        Ok(Block::new(to_signed(self.offset)?, meta, to_signed(self.body_len)?))
+    }
+}
+
+/// A parsed `.idx` file. Statistics are decoded on first use.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) data: FileSum,
+    pub(crate) rows: u64,
+    pub(crate) footer: Range,
+    pub(crate) ids: Vec<ColumnId>,
+    pub(crate) batches: Vec<BatchPlace>,
+    /// (file column, place) of each dictionary.
+    pub(crate) dictionaries: Vec<(u32, BatchPlace)>,
+    bytes: Bytes,
+    sections: HashMap<(u32, ColumnId), Range>,
+    statistics: Vec<OnceLock<Option<Arc<ColumnStatistics>>>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ColumnStatistics {
+    pub(crate) encoding: Encoding,
+    pub(crate) summary: ColumnSummary,
+    pub(crate) zones: Zones,
+}
+
+impl Index {
+    /// Reads and checks an index of the given part.
+    pub(crate) fn parse(bytes: Bytes, table: Oid, part: u32) -> Result<Self> {
+        let mut reader = Reader::new(&bytes);
+        if reader.take(8)? != MAGIC {
+            return Err(StoreError::damaged("index file does not start with its magic"));
+        }
+        let version = reader.u32()?;
+        if version != VERSION {
+            return Err(StoreError::damaged(format!("index file has unknown version {version}")));
+        }
+        if (reader.u32()?, reader.u32()?) != (table, part) {
+            return Err(StoreError::damaged("index file belongs to another part"));
+        }
+        let rows = reader.u64()?;
+        let batch_count = reader.u32()?;
+        let data = FileSum { len: reader.u64()?, crc: reader.u32()? };
+        let section_count = reader.u32()? as usize;
+        let table_end = HEADER_BYTES + section_count.saturating_mul(SECTION_BYTES);
+        let crc = reader.u32()?;
+        if table_end > bytes.len() || crc != header_crc(&bytes[..table_end]) {
+            return Err(StoreError::damaged("index header checksum does not match"));
+        }
+        let mut sections = HashMap::new();
+        for _ in 0..section_count {
+            let key = (reader.u32()?, reader.u32()?);
+            let range = Range { offset: reader.u64()?, len: reader.u64()?, crc: reader.u32()? };
+            sections.insert(key, range);
+        }
+        let places = section(&bytes, &sections, SECTION_CRC, 0)?
+            .ok_or_else(|| StoreError::damaged("index file has no checksum section"))?;
+        let mut index = Self::parse_places(&places)?;
+        if index.batches.len() != batch_count as usize {
+            return Err(StoreError::damaged("index file counts its batches wrongly"));
+        }
+        index.statistics = index.ids.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { data, rows, bytes, sections, ..index })
+    }
+
+    fn parse_places(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes);
+        let footer = range(&mut reader)?;
+        let column_count = reader.count(4)?;
+        let ids = (0..column_count).map(|_| reader.u32()).collect::<Result<Vec<_>>>()?;
+        let batch_count = reader.count(44)?;
+        let batches = (0..batch_count).map(|_| place(&mut reader, column_count)).collect::<Result<Vec<_>>>()?;
+        let dictionary_count = reader.count(48)?;
+        let dictionaries =
+            (0..dictionary_count).map(|_| Ok((reader.u32()?, place(&mut reader, 1)?))).collect::<Result<Vec<_>>>()?;
+        reader.end()?;
+        Ok(Self {
+            data: FileSum::default(),
+            rows: 0,
+            footer,
+            ids,
+            batches,
+            dictionaries,
+            bytes: Bytes::new(),
+            sections: HashMap::new(),
+            statistics: Vec::new(),
+        })
+    }
+
+    /// Position of a column in the file.
+    pub(crate) fn position(&self, column: ColumnId) -> Option<usize> {
+        self.ids.iter().position(|id| *id == column)
+    }
+
+    /// Statistics of the column at this position; None when they do not decode (pruning is then off).
+    pub(crate) fn statistics(&self, position: usize) -> Option<&Arc<ColumnStatistics>> {
+        let decoded = self.statistics.get(position)?.get_or_init(|| {
+            let read = self.read_statistics(self.ids[position]);
+            if let Err(error) = &read {
+                tracing::warn!(%error, "part statistics cannot be read; the column is not pruned");
+            }
+            read.ok().map(Arc::new)
+        });
+        decoded.as_ref()
+    }
+
+    fn read_statistics(&self, column: ColumnId) -> Result<ColumnStatistics> {
+        let missing = || StoreError::damaged("index file lacks the statistics of a column");
+        let body = section(&self.bytes, &self.sections, SECTION_COLUMN, column)?.ok_or_else(missing)?;
+        let mut reader = Reader::new(&body);
+        let encoding = match reader.u8()? {
+            0 => Encoding::Plain,
+            1 => Encoding::Dictionary,
+            other => return Err(StoreError::damaged(format!("column has unknown encoding {other}"))),
+        };
+        let summary = ColumnSummary::decode(reader.bytes()?)?;
+        let zones = section(&self.bytes, &self.sections, SECTION_ZONE, column)?.ok_or_else(missing)?;
+        Ok(ColumnStatistics { encoding, summary, zones: Zones::decode(&zones)? })
+    }
+
+    /// Checks every section; for `check`.
+    pub(crate) fn verify(&self) -> Result<()> {
+        for (kind, column) in self.sections.keys() {
+            section(&self.bytes, &self.sections, *kind, *column)?;
+        }
+        self.ids.iter().try_for_each(|id| self.read_statistics(*id).map(drop))
+    }
+}
+
+fn header_crc(header_and_table: &[u8]) -> u32 {
+    let crc = crc32c::crc32c(&header_and_table[..HEADER_BYTES - 4]);
+    crc32c::crc32c_append(crc, &header_and_table[HEADER_BYTES..])
+}
+
+fn section(
+    bytes: &Bytes,
+    sections: &HashMap<(u32, ColumnId), Range>,
+    kind: u32,
+    column: ColumnId,
+) -> Result<Option<Bytes>> {
+    let Some(range) = sections.get(&(kind, column)) else { return Ok(None) };
+    let body = cut(bytes, range.offset, range.len)?;
+    if crc32c::crc32c(&body) != range.crc {
+        return Err(StoreError::damaged(format!("index section {kind} of column {column} is damaged")));
+    }
+    Ok(Some(body))
+}
+
+fn cut(bytes: &Bytes, offset: u64, len: u64) -> Result<Bytes> {
+    let end = offset.checked_add(len).filter(|end| *end <= bytes.len() as u64);
+    let end = end.ok_or_else(|| StoreError::damaged("a range reaches past the end of its file"))?;
+    // The bounds were just checked against an in-memory length.
+    Ok(bytes.slice(offset as usize..end as usize))
+}
+
+fn range(reader: &mut Reader<'_>) -> Result<Range> {
+    Ok(Range { offset: reader.u64()?, len: reader.u64()?, crc: reader.u32()? })
+}
+
+fn put_range(out: &mut Vec<u8>, range: Range) {
+    out.put_u64(range.offset);
+    out.put_u64(range.len);
+    out.put_u32(range.crc);
+}
+
+fn place(reader: &mut Reader<'_>, columns: usize) -> Result<BatchPlace> {
+    let meta = range(reader)?;
+    let body_len = reader.u64()?;
+    let rows = reader.u32()?;
+    let columns = (0..columns).map(|_| range(reader)).collect::<Result<Vec<_>>>()?;
+    Ok(BatchPlace { offset: meta.offset, meta, body_len, rows, columns })
+}
+
+fn put_place(out: &mut Vec<u8>, place: &BatchPlace) {
+    put_range(out, place.meta);
+    out.put_u64(place.body_len);
+    out.put_u32(place.rows);
+    for column in &place.columns {
+        put_range(out, *column);
+    }
+}
+
+/// The schema and blocks of an Arrow file, from its footer.
+pub(crate) struct Footer {
+    pub(crate) schema: SchemaRef,
+    range: Range,
+    batches: Vec<Block>,
+    dictionaries: Vec<Block>,
+}
+
+fn bad_footer(error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::damaged(format!("arrow footer does not decode: {error}"))
+}
+
+/// Where the footer lies, with its checksum.
+pub(crate) fn footer_range(bytes: &Bytes) -> Result<Range> {
+    let short = || StoreError::damaged("arrow file is too short");
+    let trailer_at = bytes.len().checked_sub(ARROW_TRAILER_BYTES).ok_or_else(short)?;
+    let mut trailer = [0; ARROW_TRAILER_BYTES];
+    trailer.copy_from_slice(&bytes[trailer_at..]);
+    let len = read_footer_length(trailer).map_err(|e| bad_footer(&e))?;
+    let at = trailer_at.checked_sub(len).ok_or_else(short)?;
+    Ok(Range { offset: at as u64, len: (bytes.len() - at) as u64, crc: crc32c::crc32c(&bytes[at..]) })
+}
+
+/// Parses the footer at the end of an Arrow file. The caller has checked the bytes: arrow's schema conversion panics
+/// on types it does not know.
+pub(crate) fn footer(bytes: &Bytes) -> Result<Footer> {
+    let range = footer_range(bytes)?;
+    let trailer_at = bytes.len() - ARROW_TRAILER_BYTES;
+    // The offset was just computed from an in-memory length.
+    let footer = root_as_footer(&bytes[range.offset as usize..trailer_at]).map_err(|e| bad_footer(&e))?;
+    let schema = footer.schema().ok_or_else(|| StoreError::damaged("arrow footer has no schema"))?;
+    let blocks = |list: Option<Vec<Block>>| list.unwrap_or_default();
+    Ok(Footer {
+        schema: Arc::new(arrow::ipc::convert::fb_to_schema(schema)),
+        range,
+        batches: blocks(footer.recordBatches().map(|list| list.iter().copied().collect())),
+        dictionaries: blocks(footer.dictionaries().map(|list| list.iter().copied().collect())),
+    })
+}
+
+/// Builds the index of an `.arrow` file from its bytes. `data` is the sum of the whole file.
+pub(crate) fn build(bytes: &Bytes, table: Oid, part: u32, ids: &[ColumnId], data: FileSum) -> Result<Vec<u8>> {
+    let footer = footer(bytes)?;
+    if footer.schema.fields().len() != ids.len() || !footer.dictionaries.is_empty() {
+        return Err(StoreError::damaged("arrow file does not have the columns of its part"));
+    }
+    let decoder = FileDecoder::new(Arc::clone(&footer.schema), MetadataVersion::V5);
+    let mut zones: Vec<ZoneBuilder> = ids.iter().map(|_| ZoneBuilder::default()).collect();
+    let mut places = Vec::with_capacity(footer.batches.len());
+    let mut rows = 0;
+    for block in &footer.batches {
+        let place = locate(bytes, block, &footer.schema)?;
+        let buffer = Buffer::from(cut(bytes, place.offset, place.meta.len + place.body_len)?);
+        let batch = decoder
+            .read_record_batch(block, &buffer)?
+            .ok_or_else(|| StoreError::damaged("arrow file has an empty message"))?;
+        rows += u64::from(place.rows);
+        for (zone, column) in zones.iter_mut().zip(batch.columns()) {
+            zone.push(column)?;
+        }
+        places.push(place);
+    }
+    let mut sections = Vec::new();
+    for (position, (zone, id)) in zones.into_iter().zip(ids).enumerate() {
+        let column_bytes = places.iter().map(|place| place.columns[position].len).sum();
+        let (zones, summary) = zone.finish(footer.schema.field(position).data_type(), column_bytes)?;
+        let mut column = vec![0];
+        column.put_bytes(&summary.encode()?);
+        sections.push((SECTION_COLUMN, *id, column));
+        sections.push((SECTION_ZONE, *id, zones.encode()?));
+    }
+    sections.push((SECTION_CRC, 0, encode_places(footer.range, ids, &places)));
+    Ok(assemble(table, part, rows, places.len(), data, &sections))
+}
+
+fn encode_places(footer: Range, ids: &[ColumnId], places: &[BatchPlace]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_range(&mut out, footer);
+    out.put_u32(u32::try_from(ids.len()).expect("bounded by COLUMNS_MAX"));
+    ids.iter().for_each(|id| out.put_u32(*id));
+    out.put_u32(u32::try_from(places.len()).expect("bounded by part_max_rows"));
+    places.iter().for_each(|place| put_place(&mut out, place));
+    out.put_u32(0);
+    out
+}
+
+fn assemble(
+    table: Oid,
+    part: u32,
+    rows: u64,
+    batches: usize,
+    data: FileSum,
+    sections: &[(u32, ColumnId, Vec<u8>)],
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(MAGIC);
+    out.put_u32(VERSION);
+    out.put_u32(table);
+    out.put_u32(part);
+    out.put_u64(rows);
+    out.put_u32(u32::try_from(batches).expect("bounded by part_max_rows"));
+    out.put_u64(data.len);
+    out.put_u32(data.crc);
+    out.put_u32(u32::try_from(sections.len()).expect("bounded by COLUMNS_MAX"));
+    out.put_u32(0);
+    debug_assert_eq!(out.len(), HEADER_BYTES);
+    let mut offset = (HEADER_BYTES + sections.len() * SECTION_BYTES) as u64;
+    for (kind, column, body) in sections {
+        out.put_u32(*kind);
+        out.put_u32(*column);
+        put_range(&mut out, Range { offset, len: body.len() as u64, crc: crc32c::crc32c(body) });
+        offset += body.len() as u64;
+    }
+    let crc = header_crc(&out);
+    out[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+    sections.iter().for_each(|(_, _, body)| out.extend_from_slice(body));
+    out
+}
+
+/// Where the columns of one record batch lie.
+fn locate(bytes: &Bytes, block: &Block, schema: &SchemaRef) -> Result<BatchPlace> {
+    let negative = || StoreError::damaged("arrow block has a negative offset");
+    let offset = u64::try_from(block.offset()).map_err(|_| negative())?;
+    let meta_len = u64::try_from(block.metaDataLength()).map_err(|_| negative())?;
+    let body_len = u64::try_from(block.bodyLength()).map_err(|_| negative())?;
+    let meta = cut(bytes, offset, meta_len)?;
+    let body = cut(bytes, offset + meta_len, body_len)?;
+    // A message starts with the continuation mark and its length, eight bytes together.
+    let message = meta.get(8..).ok_or_else(|| StoreError::damaged("arrow message is too short"))?;
+    let message = root_as_message(message)
+        .map_err(|error| StoreError::damaged(format!("arrow message does not decode: {error}")))?;
+    let batch = message.header_as_record_batch().ok_or_else(|| StoreError::damaged("arrow message is no batch"))?;
+    let buffers: Vec<(u64, u64)> = batch
+        .buffers()
+        .map(|list| list.iter().map(|b| (b.offset().max(0) as u64, b.length().max(0) as u64)).collect())
+        .unwrap_or_default();
+    let mut variadic = batch.variadicBufferCounts().map(|list| list.iter().collect::<Vec<i64>>()).unwrap_or_default();
+    variadic.reverse();
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    let mut next = 0;
+    for field in schema.fields() {
+        let count = buffer_count(field.data_type(), &mut variadic)?;
+        let mine = buffers.get(next..next + count).ok_or_else(|| StoreError::damaged("arrow batch lacks buffers"))?;
+        next += count;
+        let from = mine.first().map_or(0, |b| b.0);
+        let to = mine.last().map_or(0, |b| b.0 + b.1);
+        let crc = crc32c::crc32c(&cut(&body, from, to.saturating_sub(from))?);
+        columns.push(Range { offset: offset + meta_len + from, len: to.saturating_sub(from), crc });
+    }
+    Ok(BatchPlace {
+        offset,
+        meta: Range { offset, len: meta_len, crc: crc32c::crc32c(&meta) },
+        body_len,
+        rows: u32::try_from(batch.length()).map_err(|_| StoreError::damaged("arrow batch has too many rows"))?,
+        columns,
+    })
+}
+
+/// Buffers a column of this type has in an IPC body. `variadic` holds the view columns' counts, next one last.
+fn buffer_count(data_type: &DataType, variadic: &mut Vec<i64>) -> Result<usize> {
+    Ok(match data_type {
+        DataType::Null => 0,
+        DataType::Utf8View | DataType::BinaryView => 2 + usize::try_from(variadic.pop().unwrap_or(0)).unwrap_or(0),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary => 3,
+        DataType::List(child) | DataType::LargeList(child) | DataType::Map(child, _) => {
+            2 + buffer_count(child.data_type(), variadic)?
+        }
+        DataType::FixedSizeList(child, _) => 1 + buffer_count(child.data_type(), variadic)?,
+        DataType::Struct(children) => {
+            let mut count = 1;
+            for child in children {
+                count += buffer_count(child.data_type(), variadic)?;
+            }
+            count
+        }
+        DataType::Dictionary(_, _) => 2,
+        DataType::Union(_, _) | DataType::RunEndEncoded(_, _) | DataType::ListView(_) | DataType::LargeListView(_) => {
+            return Err(StoreError::new("0A000", format!("columns of type {data_type} cannot be stored")));
+        }
+        _ => 2,
+    })
+}
+
+/// Whether a column of this type can be stored.
+pub(crate) fn storable(data_type: &DataType) -> Result<()> {
+    buffer_count(data_type, &mut Vec::new()).map(drop)
+}

@@ -1,0 +1,461 @@
+//! Parts: immutable, memory-mapped Arrow files with their index.
+//!
+//! For: rows at rest. `<part:08x>.arrow` is a plain Arrow IPC file (uncompressed, 64-byte aligned, batches of 65,536
+//! rows) that any Arrow tool opens; `<part:08x>.<g>.idx` is its index. Promises: files appear whole or not at all (tmp,
+//! fsync, rename, fsync of the directory); a column chunk's crc is checked at its first use in the process and a
+//! mismatch is XX001 with file, column, batch and offset, never a wrong row; reading copies nothing.
+//! Does not: know deletes (a bitmap beside the part) or decide when to write.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::ArrayRef;
+use arrow::buffer::Buffer;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::ipc::MetadataVersion;
+use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+
+use crate::disk::{Disk, DiskFile, at};
+use crate::error::{Result, StoreError};
+use crate::index_file::{self, Encoding, Index, Range};
+use crate::manifest::{FileSum, ManifestEntry, PartFormat};
+use crate::source::Chunk;
+use crate::zone::{ColumnSummary, Zones};
+use crate::{ColumnId, Oid, Seq};
+
+/// Rows of a record batch in a part: 8 granules.
+pub const BATCH_ROWS: usize = 65_536;
+
+/// Where parts live.
+#[derive(Clone)]
+pub(crate) struct PartPlace {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) uuid: [u8; 16],
+}
+
+impl std::fmt::Debug for PartPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PartPlace").field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
+}
+
+impl PartPlace {
+    pub(crate) fn dir(&self, table: Oid) -> PathBuf {
+        self.data_dir.join("parts").join(table.to_string())
+    }
+
+    pub(crate) fn data_path(&self, table: Oid, part: u32) -> PathBuf {
+        self.dir(table).join(format!("{part:08x}.arrow"))
+    }
+
+    pub(crate) fn idx_path(&self, table: Oid, part: u32, generation: u32) -> PathBuf {
+        self.dir(table).join(format!("{part:08x}.{generation}.idx"))
+    }
+}
+
+/// A part that is, or is about to be, in the manifest.
+pub(crate) struct Part {
+    pub(crate) table: Oid,
+    pub(crate) entry: ManifestEntry,
+    pub(crate) chunks: Vec<Chunk>,
+    place: Arc<PartPlace>,
+    open: OnceLock<OpenPart>,
+    /// Set once a frame names the part; a part that never gets there takes its files with it.
+    kept: AtomicBool,
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").field("table", &self.table).field("entry", &self.entry).finish_non_exhaustive()
+    }
+}
+
+struct OpenPart {
+    data: Bytes,
+    index: Index,
+    schema: SchemaRef,
+    /// Decoded chunks whose crc matched, by batch * columns + column.
+    checked: Vec<OnceLock<ArrayRef>>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.kept.load(Ordering::Acquire) {
+            return;
+        }
+        for path in self.paths() {
+            if let Err(error) = self.place.disk.unlink(&path) {
+                tracing::warn!(path = %path.display(), %error, "staged part could not be removed; the next start removes it");
+            }
+        }
+    }
+}
+
+impl Part {
+    /// A part named by the manifest. Its files are opened at first use, or by [`Part::open`].
+    pub(crate) fn kept(place: Arc<PartPlace>, table: Oid, entry: ManifestEntry) -> Self {
+        Self::new(place, table, entry, true)
+    }
+
+    fn new(place: Arc<PartPlace>, table: Oid, entry: ManifestEntry, kept: bool) -> Self {
+        let mut chunks = Vec::new();
+        let mut first_row = 0;
+        while first_row < entry.rows {
+            let rows = (entry.rows - first_row).min(BATCH_ROWS as u64);
+            chunks.push(Chunk { first_row, rows: usize::try_from(rows).unwrap_or(BATCH_ROWS) });
+            first_row += rows;
+        }
+        Self { table, entry, chunks, place, open: OnceLock::new(), kept: AtomicBool::new(kept) }
+    }
+
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::Release);
+    }
+
+    /// The files of the part.
+    pub(crate) fn paths(&self) -> [PathBuf; 2] {
+        [
+            self.place.data_path(self.table, self.entry.part),
+            self.place.idx_path(self.table, self.entry.part, self.entry.idx_generation),
+        ]
+    }
+
+    /// Opens the files, rebuilding a lost index.
+    pub(crate) fn open(&self) -> Result<()> {
+        self.opened().map(drop)
+    }
+
+    fn opened(&self) -> Result<&OpenPart> {
+        if let Some(open) = self.open.get() {
+            return Ok(open);
+        }
+        let open = self.open_files().map_err(|error| self.damaged(&error))?;
+        Ok(self.open.get_or_init(|| open))
+    }
+
+    fn damaged(&self, error: &StoreError) -> StoreError {
+        if error.sqlstate != "XX001" || error.detail.is_some() {
+            return error.clone();
+        }
+        metrics::counter!("crc_failures_total").increment(1);
+        StoreError::damaged(format!("part {} of table {} is damaged", self.entry.part, self.table))
+            .with_detail(format!("File {}: {}.", self.data_name(), error.message))
+    }
+
+    fn data_name(&self) -> String {
+        format!("parts/{}/{:08x}.arrow", self.table, self.entry.part)
+    }
+
+    fn open_files(&self) -> Result<OpenPart> {
+        let [data_path, idx_path] = self.paths();
+        let data = self.place.disk.map(&data_path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => StoreError::damaged("the file is missing"),
+            _ => StoreError::io("map", &data_path, &error),
+        })?;
+        if data.len() as u64 != self.entry.data.len {
+            return Err(StoreError::damaged(format!(
+                "the file has {} bytes instead of {}",
+                data.len(),
+                self.entry.data.len
+            )));
+        }
+        let index = match self.read_index(&idx_path) {
+            Ok(index) => index,
+            Err(error) => {
+                tracing::error!(path = %idx_path.display(), %error, "index is lost or damaged; rebuilding it");
+                self.rebuild_index(&data, &idx_path)?
+            }
+        };
+        if index_file::footer_range(&data)? != index.footer {
+            return Err(StoreError::damaged("the footer's checksum does not match"));
+        }
+        let footer = index_file::footer(&data)?;
+        let checked = (0..index.batches.len() * index.ids.len()).map(|_| OnceLock::new()).collect();
+        Ok(OpenPart { data, index, schema: footer.schema, checked })
+    }
+
+    fn read_index(&self, path: &Path) -> Result<Index> {
+        let bytes = at("map", path, self.place.disk.map(path))?;
+        let sum = FileSum { len: bytes.len() as u64, crc: crc32c::crc32c(&bytes) };
+        if sum != self.entry.idx {
+            return Err(StoreError::damaged("the index file's checksum does not match"));
+        }
+        let index = Index::parse(bytes, self.table, self.entry.part)?;
+        if index.rows != self.entry.rows || index.data != self.entry.data {
+            return Err(StoreError::damaged("the index belongs to another version of the part"));
+        }
+        Ok(index)
+    }
+
+    /// Computes the index from an `.arrow` file whose whole checksum matches, and writes it again.
+    fn rebuild_index(&self, data: &Bytes, path: &Path) -> Result<Index> {
+        if crc32c::crc32c(data) != self.entry.data.crc {
+            return Err(StoreError::damaged("the index is lost and the file's checksum does not match"));
+        }
+        let ids = column_ids(&index_file::footer(data)?.schema)?;
+        let bytes = index_file::build(data, self.table, self.entry.part, &ids, self.entry.data)?;
+        if let Err(error) = crate::disk::write_atomic(self.place.disk.as_ref(), path, &bytes) {
+            tracing::warn!(path = %path.display(), %error, "rebuilt index is used but could not be written");
+        }
+        Index::parse(Bytes::from(bytes), self.table, self.entry.part)
+    }
+
+    /// Statistics problems are not damage of rows: they only switch pruning off.
+    fn statistics(&self, column: ColumnId) -> Option<&Arc<index_file::ColumnStatistics>> {
+        let index = &self.opened().ok()?.index;
+        index.statistics(index.position(column)?)
+    }
+
+    pub(crate) fn zones(&self, column: ColumnId) -> Option<Zones> {
+        Some(self.statistics(column)?.zones.clone())
+    }
+
+    pub(crate) fn summary(&self, column: ColumnId) -> Option<ColumnSummary> {
+        Some(self.statistics(column)?.summary.clone())
+    }
+
+    pub(crate) fn has_column(&self, column: ColumnId) -> bool {
+        self.opened().is_ok_and(|open| open.index.position(column).is_some())
+    }
+
+    /// A column of a chunk as stored; None when the part is older than the column.
+    pub(crate) fn column(&self, chunk: usize, column: ColumnId) -> Result<Option<ArrayRef>> {
+        let open = self.opened()?;
+        let Some(position) = open.index.position(column) else { return Ok(None) };
+        let slot = open
+            .checked
+            .get(chunk * open.index.ids.len() + position)
+            .ok_or_else(|| StoreError::internal("part has no such chunk"))?;
+        if let Some(array) = slot.get() {
+            return Ok(Some(Arc::clone(array)));
+        }
+        let array = self.decode(open, chunk, position)?;
+        Ok(Some(Arc::clone(slot.get_or_init(|| array))))
+    }
+
+    fn decode(&self, open: &OpenPart, chunk: usize, position: usize) -> Result<ArrayRef> {
+        let place = &open.index.batches[chunk];
+        self.check(open, place.meta, chunk, position)?;
+        self.check(open, place.columns[position], chunk, position)?;
+        let start = usize::try_from(place.offset).map_err(|_| StoreError::internal("offset beyond memory"))?;
+        let len = usize::try_from(place.meta.len + place.body_len)
+            .map_err(|_| StoreError::internal("block beyond memory"))?;
+        let end = start.checked_add(len).filter(|end| *end <= open.data.len());
+        let end = end.ok_or_else(|| StoreError::damaged("a block reaches past the end of its file"))?;
+        let buffer = Buffer::from(open.data.slice(start..end));
+        let batch = crate::map::decode_trusted(Arc::clone(&open.schema), position, &place.block()?, &buffer)?;
+        let array = batch.and_then(|batch| batch.columns().first().cloned());
+        let array = array.ok_or_else(|| StoreError::damaged("a record batch is empty"))?;
+        if array.len() != self.chunks[chunk].rows {
+            return Err(StoreError::damaged("a record batch has another number of rows than its part says"));
+        }
+        Ok(array)
+    }
+
+    fn check(&self, open: &OpenPart, range: Range, chunk: usize, position: usize) -> Result<()> {
+        let end = range.offset.saturating_add(range.len);
+        let bytes = if end <= open.data.len() as u64 {
+            &open.data[range.offset as usize..end as usize]
+        } else {
+            return Err(self.damaged(&StoreError::damaged("a column reaches past the end of the file")));
+        };
+        if crc32c::crc32c(bytes) == range.crc {
+            return Ok(());
+        }
+        metrics::counter!("crc_failures_total").increment(1);
+        let message = format!("part {} of table {} is damaged", self.entry.part, self.table);
+        let column = open.schema.field(position).name();
+        Err(StoreError::damaged(message).with_detail(format!(
+            "File {}, column \"{column}\", batch {chunk}, offset {}.",
+            self.data_name(),
+            range.offset
+        )))
+    }
+
+    /// Reads everything; for `check`.
+    pub(crate) fn verify(&self) -> Result<()> {
+        let open = self.opened()?;
+        open.index.verify()?;
+        if crc32c::crc32c(&open.data) != self.entry.data.crc {
+            return Err(self.damaged(&StoreError::damaged("the file's checksum does not match")));
+        }
+        for chunk in 0..self.chunks.len() {
+            for id in &open.index.ids {
+                self.column(chunk, *id)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(dead_code, reason = "read by the dictionary path of the scan once parts have dictionaries")]
+    pub(crate) fn encoding(&self, column: ColumnId) -> Option<Encoding> {
+        Some(self.statistics(column)?.encoding)
+    }
+}
+
+/// What a part is made of.
+pub(crate) struct PartSpec<'a> {
+    pub(crate) table: Oid,
+    pub(crate) number: u32,
+    pub(crate) ids: &'a [ColumnId],
+    pub(crate) fields: &'a [FieldRef],
+    pub(crate) min_seq: Seq,
+    pub(crate) max_seq: Seq,
+    pub(crate) level: u8,
+    pub(crate) run: u32,
+}
+
+/// Writes a part. Every batch but the last has [`BATCH_ROWS`] rows. The files are durable when this returns; they
+/// vanish again when the part is dropped before [`Part::keep`].
+pub(crate) fn write(
+    place: &Arc<PartPlace>,
+    spec: &PartSpec<'_>,
+    batches: impl Iterator<Item = Result<Vec<ArrayRef>>>,
+) -> Result<Part> {
+    let dir = place.dir(spec.table);
+    create_part_dir(place, &dir)?;
+    let tmp = place.data_dir.join("tmp").join(format!("{}-{:08x}.arrow", spec.table, spec.number));
+    let idx_tmp = tmp.with_extension("idx");
+    let written = write_files(place, spec, batches, &tmp, &idx_tmp);
+    if written.is_err() {
+        for path in [&tmp, &idx_tmp] {
+            if let Err(error) = place.disk.unlink(path) {
+                tracing::debug!(path = %path.display(), %error, "no temporary file to remove");
+            }
+        }
+    }
+    let (rows, data, idx) = written?;
+    let entry = ManifestEntry {
+        part: spec.number,
+        format: PartFormat::Arrow,
+        idx_generation: 0,
+        run: spec.run,
+        level: spec.level,
+        bucket: 0,
+        rows,
+        bytes: data.len,
+        min_seq: spec.min_seq,
+        max_seq: spec.max_seq,
+        key_min: Vec::new(),
+        key_max: Vec::new(),
+        data,
+        idx,
+    };
+    let part = Part::new(Arc::clone(place), spec.table, entry, false);
+    let [data_path, idx_path] = part.paths();
+    at("rename", &tmp, place.disk.rename(&tmp, &data_path))?;
+    at("rename", &idx_tmp, place.disk.rename(&idx_tmp, &idx_path))?;
+    at("sync", &dir, place.disk.sync_dir(&dir))?;
+    Ok(part)
+}
+
+fn create_part_dir(place: &PartPlace, dir: &Path) -> Result<()> {
+    if place.disk.exists(dir) {
+        return Ok(());
+    }
+    at("create", dir, place.disk.create_dir(dir))?;
+    let parts = place.data_dir.join("parts");
+    at("sync", &parts, place.disk.sync_dir(&parts))
+}
+
+fn write_files(
+    place: &PartPlace,
+    spec: &PartSpec<'_>,
+    batches: impl Iterator<Item = Result<Vec<ArrayRef>>>,
+    tmp: &Path,
+    idx_tmp: &Path,
+) -> Result<(u64, FileSum, FileSum)> {
+    let disk = place.disk.as_ref();
+    let schema = Arc::new(part_schema(place, spec));
+    let file = at("create", tmp, disk.create(tmp))?;
+    let options = IpcWriteOptions::try_new(64, false, MetadataVersion::V5)?;
+    let output = DiskWriter { file: Arc::clone(&file), offset: 0, pending: Vec::new(), crc: 0 };
+    let mut writer = FileWriter::try_new_with_options(output, &schema, options)?;
+    let mut rows = 0;
+    for columns in batches {
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns?)?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch).map_err(|error| io_inside(error, tmp))?;
+    }
+    let mut output = writer.into_inner().map_err(|error| io_inside(error, tmp))?;
+    at("write", tmp, output.drain())?;
+    at("sync", tmp, file.sync_all())?;
+    let data = FileSum { len: output.offset, crc: output.crc };
+    let bytes = at("map", tmp, disk.map(tmp))?;
+    let index = index_file::build(&bytes, spec.table, spec.number, spec.ids, data)?;
+    let file = at("create", idx_tmp, disk.create(idx_tmp))?;
+    at("write", idx_tmp, file.write_at(0, &index))?;
+    at("sync", idx_tmp, file.sync_all())?;
+    Ok((rows, data, FileSum { len: index.len() as u64, crc: crc32c::crc32c(&index) }))
+}
+
+fn io_inside(error: arrow::error::ArrowError, path: &Path) -> StoreError {
+    match error {
+        arrow::error::ArrowError::IoError(_, error) => StoreError::io("write", path, &error),
+        other => other.into(),
+    }
+}
+
+fn part_schema(place: &PartPlace, spec: &PartSpec<'_>) -> Schema {
+    let ids: Vec<String> = spec.ids.iter().map(ToString::to_string).collect();
+    let metadata = [
+        ("tributary.format", "1".to_owned()),
+        ("tributary.db_uuid", uuid::Uuid::from_bytes(place.uuid).to_string()),
+        ("tributary.table_oid", spec.table.to_string()),
+        ("tributary.part", spec.number.to_string()),
+        ("tributary.column_ids", ids.join(",")),
+    ];
+    let metadata = metadata.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    // Dropped names may repeat in one file and constraints change later: only types bind old parts, so every field
+    // is nullable here.
+    let fields: Vec<FieldRef> =
+        spec.fields.iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect();
+    Schema::new_with_metadata(fields, metadata)
+}
+
+/// The column ids an `.arrow` file carries in its own metadata.
+pub(crate) fn column_ids(schema: &Schema) -> Result<Vec<ColumnId>> {
+    let text = schema.metadata().get("tributary.column_ids");
+    let text = text.ok_or_else(|| StoreError::damaged("arrow file carries no column ids"))?;
+    let parse = |id: &str| id.parse().map_err(|_| StoreError::damaged("arrow file carries a wrong column id"));
+    text.split(',').filter(|id| !id.is_empty()).map(parse).collect()
+}
+
+/// Buffers writes to a file and sums them.
+struct DiskWriter {
+    file: Arc<dyn DiskFile>,
+    offset: u64,
+    pending: Vec<u8>,
+    crc: u32,
+}
+
+/// Bytes collected before they are handed to the kernel.
+const WRITE_BYTES: usize = 1 << 20;
+
+impl DiskWriter {
+    fn drain(&mut self) -> std::io::Result<()> {
+        self.file.write_at(self.offset, &self.pending)?;
+        self.crc = crc32c::crc32c_append(self.crc, &self.pending);
+        self.offset += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+impl std::io::Write for DiskWriter {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.pending.extend_from_slice(data);
+        if self.pending.len() >= WRITE_BYTES {
+            self.drain()?;
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

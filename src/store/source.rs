@@ -1,0 +1,151 @@
+//! Rows as the scan sees them: parts and delta generations.
+//!
+//! For: one reading interface over both. Promises: a source is immutable (a commit makes a new one that shares
+//! everything it can); columns come out in the scan type, without a copy where the file or the delta has that type; a
+//! source that lacks a column id yields the column's recorded default. Does not: apply the delete vector; the scan
+//! does, with [`Source::deletes`].
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use roaring::RoaringBitmap;
+
+use crate::ColumnId;
+use crate::delta::Delta;
+use crate::error::{Result, StoreError};
+use crate::object::Column;
+use crate::part::Part;
+use crate::zone::{ColumnSummary, Zones};
+
+/// Numbers from here on name own rows of a transaction; never stored.
+pub const PRIVATE_SOURCES_FROM: u32 = 1 << 31;
+
+/// Consecutive rows of a source that are decoded together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// Row number of its first row in the source.
+    pub first_row: u64,
+    /// Rows in the chunk.
+    pub rows: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    Part(Arc<Part>),
+    Delta(Arc<Delta>),
+}
+
+/// A part or a delta generation, with its delete vector.
+#[derive(Debug, Clone)]
+pub struct Source {
+    number: u32,
+    pub(crate) body: Body,
+    pub(crate) deletes: Option<Arc<RoaringBitmap>>,
+}
+
+impl Source {
+    pub(crate) fn part(number: u32, part: Arc<Part>, deletes: Option<Arc<RoaringBitmap>>) -> Self {
+        Self { number, body: Body::Part(part), deletes }
+    }
+
+    pub(crate) fn delta(number: u32, delta: Arc<Delta>, deletes: Option<Arc<RoaringBitmap>>) -> Self {
+        Self { number, body: Body::Delta(delta), deletes }
+    }
+
+    /// The number that, shifted left by 32 and joined with a row number, is the row's `_addr`.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Rows, deleted ones included.
+    pub fn rows(&self) -> u64 {
+        match &self.body {
+            Body::Part(part) => part.entry.rows,
+            Body::Delta(delta) => delta.rows(),
+        }
+    }
+
+    /// Rows that are not deleted.
+    pub fn live_rows(&self) -> u64 {
+        self.rows() - self.deletes.as_ref().map_or(0, |deletes| deletes.len())
+    }
+
+    /// Bytes on disk or in memory.
+    pub fn bytes(&self) -> u64 {
+        match &self.body {
+            Body::Part(part) => part.entry.bytes,
+            Body::Delta(delta) => delta.bytes(),
+        }
+    }
+
+    /// Row numbers that are deleted; None = none.
+    pub fn deletes(&self) -> Option<&RoaringBitmap> {
+        self.deletes.as_deref()
+    }
+
+    /// Whether this is a part on disk (a delta generation otherwise).
+    pub fn is_part(&self) -> bool {
+        matches!(self.body, Body::Part(_))
+    }
+
+    /// In row order, without gaps. A part's have 65,536 rows each, but for the last.
+    pub fn chunks(&self) -> &[Chunk] {
+        match &self.body {
+            Body::Part(part) => &part.chunks,
+            Body::Delta(delta) => delta.chunks(),
+        }
+    }
+
+    /// A column of a chunk in the column's scan type. Errors: XX001 when the bytes on disk are damaged.
+    pub fn column(&self, chunk: usize, column: &Column) -> Result<ArrayRef> {
+        let rows = self.chunks().get(chunk).ok_or_else(|| StoreError::internal("chunk out of range"))?.rows;
+        let stored = match &self.body {
+            Body::Part(part) => part.column(chunk, column.id)?,
+            Body::Delta(delta) => delta.batches()[chunk].column(column.id).cloned(),
+        };
+        match stored {
+            None => column.default_array(rows),
+            Some(array) if array.data_type() == column.field.data_type() => Ok(array),
+            Some(array) => Ok(arrow::compute::cast(&array, column.field.data_type())?),
+        }
+    }
+
+    /// Whether rows of this source have the column stored, rather than its default.
+    pub fn has_column(&self, column: ColumnId) -> bool {
+        match &self.body {
+            Body::Part(part) => part.has_column(column),
+            Body::Delta(delta) => delta.batches().iter().all(|batch| batch.column(column).is_some()),
+        }
+    }
+
+    /// Bounds per granule of 8,192 rows, in the column's stored type; None for a delta, or when the part lacks the
+    /// column or its statistics cannot be read.
+    pub fn zones(&self, column: ColumnId) -> Option<Zones> {
+        match &self.body {
+            Body::Part(part) => part.zones(column),
+            Body::Delta(_) => None,
+        }
+    }
+
+    /// As [`Source::zones`], with bounds in the type the column has now.
+    pub fn zones_as(&self, column: &Column) -> Option<Zones> {
+        self.zones(column.id)?.cast(column.field.data_type())
+    }
+
+    /// Bounds of a whole part; None as for [`Source::zones`].
+    pub fn summary(&self, column: ColumnId) -> Option<ColumnSummary> {
+        match &self.body {
+            Body::Part(part) => part.summary(column),
+            Body::Delta(_) => None,
+        }
+    }
+
+    /// As [`Source::summary`], with bounds in the type the column has now.
+    pub fn summary_as(&self, column: &Column) -> Option<ColumnSummary> {
+        self.summary(column.id)?.cast(column.field.data_type())
+    }
+
+    pub(crate) fn with_deletes(&self, deletes: Option<Arc<RoaringBitmap>>) -> Self {
+        Self { deletes, ..self.clone() }
+    }
+}
