@@ -25,6 +25,13 @@ pub struct Statement {
     pub offset: usize,
 }
 
+impl Statement {
+    /// The statement of an empty text.
+    pub fn empty() -> Self {
+        Self { ast: Ast::Own(OwnStatement::Empty), text: Arc::from(""), offset: 0 }
+    }
+}
+
 /// The statements of the dialect.
 #[derive(Clone, Debug)]
 pub enum Ast {
@@ -54,6 +61,8 @@ pub enum OwnStatement {
     SetConstraints,
     /// `DO`: refused unless empty.
     Do(String),
+    /// Nothing at all: what Parse may be given.
+    Empty,
 }
 
 /// What DISCARD throws away.

@@ -55,6 +55,8 @@ pub struct EngineConfig {
     pub target_partitions: usize,
     /// Settings of the configuration file.
     pub settings: HashMap<String, String>,
+    /// Superuser made when there are no roles yet: name and SCRAM verifier.
+    pub first_superuser: (String, Option<String>),
 }
 
 impl Default for EngineConfig {
@@ -64,6 +66,7 @@ impl Default for EngineConfig {
             query_memory_bytes: 2 << 30,
             target_partitions: 0,
             settings: HashMap::new(),
+            first_superuser: ("postgres".to_owned(), None),
         }
     }
 }
@@ -81,6 +84,19 @@ pub struct Login {
     pub peer: Option<std::net::SocketAddr>,
 }
 
+/// What a login must know of a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginRole {
+    /// LOGIN.
+    pub can_login: bool,
+    /// SUPERUSER.
+    pub superuser: bool,
+    /// SCRAM verifier, if the role has a password.
+    pub verifier: Option<String>,
+    /// VALID UNTIL has passed.
+    pub expired: bool,
+}
+
 /// What all connections share.
 pub struct Engine {
     config: EngineConfig,
@@ -91,15 +107,21 @@ pub struct Engine {
     started_at: SystemTime,
 }
 
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("database", &self.config.database).finish_non_exhaustive()
+    }
+}
+
 impl Engine {
     /// Builds the shared parts.
     pub fn open(config: EngineConfig) -> Result<Arc<Self>, PgError> {
         let runtime = Arc::new(RuntimeEnv::default());
         let base_state = base_state(&config, runtime).map_err(pg::map_error)?;
         Ok(Arc::new(Self {
-            config,
             activity: Arc::default(),
-            catalog: Arc::default(),
+            catalog: Arc::new(first_catalog(&config)),
+            config,
             base_state,
             started_at: SystemTime::now(),
         }))
@@ -108,6 +130,19 @@ impl Engine {
     /// Opens a session. Errors are those of PostgreSQL's login: unknown database 3D000, bad setting.
     pub fn connect(self: &Arc<Self>, login: Login) -> Result<Session, PgError> {
         Session::open(Arc::clone(self), login)
+    }
+
+    /// The role of that name as a login sees it.
+    pub fn login_role(&self, name: &str) -> Option<LoginRole> {
+        let catalog = self.catalog();
+        let role = catalog.role(name)?;
+        let now_us = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_micros());
+        Some(LoginRole {
+            can_login: role.login,
+            superuser: role.superuser,
+            verifier: role.verifier.clone(),
+            expired: role.valid_until_us.is_some_and(|until| i128::from(until) < now_us.cast_signed()),
+        })
     }
 
     /// Who is connected and what runs.
@@ -133,6 +168,25 @@ impl Engine {
     pub fn started_at(&self) -> SystemTime {
         self.started_at
     }
+}
+
+/// The catalog of a new database.
+fn first_catalog(config: &EngineConfig) -> Catalog {
+    let (name, verifier) = config.first_superuser.clone();
+    let role = catalog::RoleObject {
+        oid: catalog::oid::BOOTSTRAP_ROLE,
+        name,
+        superuser: true,
+        login: true,
+        create_role: true,
+        create_database: true,
+        inherit: true,
+        connection_limit: -1,
+        verifier,
+        valid_until_us: None,
+        member_of: Vec::new(),
+    };
+    Catalog { roles: std::iter::once((role.oid, Arc::new(role))).collect(), ..Catalog::default() }
 }
 
 /// DataFusion's parts with ours over them. Our functions replace those of the same name.

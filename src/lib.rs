@@ -7,5 +7,11 @@
 
 pub mod dialect;
 pub mod engine;
+pub mod wire;
+
+pub mod command;
+pub mod config;
+pub mod server;
+pub mod telemetry;
 
 pub use tributary_pg::error;

@@ -1,3 +1,8 @@
-//! The command line: parses it and calls one function.
+//! The `tributary` program: parses its command line and calls one function.
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    tributary::command::run()
+}

@@ -83,6 +83,10 @@ pub struct Portal {
     pub prepared: Arc<Prepared>,
     /// Where it stands.
     pub state: PortalState,
+    /// Format codes its rows are sent in: none is text, one is for all columns, else one a column.
+    pub result_formats: Vec<i16>,
+    /// First word of the command tag, once it runs and returns rows.
+    pub tag_word: &'static str,
     pub(super) parameters: Vec<ArrayRef>,
     pub(super) rows: Option<RowStream>,
     /// Rows of a batch not yet given out.
@@ -91,7 +95,15 @@ pub struct Portal {
 
 impl Portal {
     pub(super) fn new(prepared: Arc<Prepared>, parameters: Vec<ArrayRef>) -> Self {
-        Self { prepared, state: PortalState::New, parameters, rows: None, left: None }
+        Self {
+            prepared,
+            state: PortalState::New,
+            result_formats: Vec::new(),
+            tag_word: "SELECT",
+            parameters,
+            rows: None,
+            left: None,
+        }
     }
 
     /// The next rows, at most `rows_max` of them; `None` at the end. Nothing is collected: what a batch holds beyond
@@ -127,6 +139,8 @@ pub enum Outcome {
     Rows(&'static str),
     /// Ran to its end; the command tag.
     Done(String),
+    /// There was no statement in the text.
+    Empty,
     /// The client must send data.
     CopyIn(Box<CopyIn>),
     /// Data follows.

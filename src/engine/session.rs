@@ -146,10 +146,14 @@ impl Session {
     pub async fn run(&mut self, portal: &mut Portal) -> Result<Outcome, PgError> {
         self.check_not_failed(&portal.prepared.statement)?;
         let outcome = statement::run(self, portal).await?;
-        portal.state = match outcome {
-            Outcome::Rows(_) => PortalState::Suspended,
-            _ => PortalState::Spent,
-        };
+        match outcome {
+            Outcome::Rows(word) => {
+                portal.tag_word = word;
+                portal.state = PortalState::Suspended;
+            }
+            Outcome::Empty => {}
+            _ => portal.state = PortalState::Spent,
+        }
         Ok(outcome)
     }
 
@@ -189,6 +193,11 @@ impl Session {
     pub fn drain(&mut self) -> Drained {
         let settings = self.settings().drain_changed();
         Drained { notices: std::mem::take(&mut self.notices), settings }
+    }
+
+    /// Notices alone: what precedes a CommandComplete. Changed settings wait for ReadyForQuery.
+    pub fn drain_notices(&mut self) -> Vec<PgError> {
+        std::mem::take(&mut self.notices)
     }
 
     /// Settings told in the greeting, in PostgreSQL's order.
@@ -344,7 +353,11 @@ impl Session {
     }
 
     fn vars(&self, transaction_started_at: SystemTime) -> SessionVars {
+<<<<<<< HEAD
         // Read before the struct is built: a guard held there would meet the lock of `current_user`.
+=======
+        // Two steps: the guard of the settings would live to the end of the literal, and `current_user` locks again.
+>>>>>>> ae48de9 (Serve PostgreSQL clients: the connection loop, logins, simple and extended protocol)
         let session_user = self.settings().get("session_authorization").unwrap_or_default();
         SessionVars {
             engine: Some(Arc::clone(&self.engine)),

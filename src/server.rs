@@ -1,0 +1,211 @@
+//! Floor 5: the server. Opens the engine, listens, serves, drains, closes.
+//!
+//! [`Server::start`] returns when clients can connect; [`Server::stop`] when the last of them has been told goodbye.
+//! There are two runtimes: the reactor moves bytes, the query threads do everything else, so that a heavy query never
+//! delays another client's bytes. The server ends no process and prints nothing: that is `main`'s business.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ConfigError};
+use crate::engine::{Engine, EngineConfig};
+use crate::wire::listener::Wire;
+use crate::wire::login::Door;
+use crate::wire::slots::{Failures, Slots};
+use crate::wire::tls;
+
+/// Superuser that `--trust` lets everyone be, unless another was named.
+const TRUSTED_SUPERUSER: &str = "tributary";
+
+/// Why a server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration is wrong.
+    Config(ConfigError),
+    /// The engine could not be opened.
+    Engine(tributary_pg::error::PgError),
+    /// Something of the system failed: an address in use, no threads.
+    System(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Engine(error) => error.fmt(f),
+            Self::System(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl StartError {
+    /// The exit code of a process that could not start because of it.
+    pub fn exit_code(&self) -> u8 {
+        1
+    }
+}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<tributary_pg::error::PgError> for StartError {
+    fn from(error: tributary_pg::error::PgError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// A running server.
+pub struct Server {
+    engine: Arc<Engine>,
+    wire: Arc<Wire>,
+    address: SocketAddr,
+    socket_path: Option<PathBuf>,
+    shutdown_timeout: Duration,
+    reactor: Runtime,
+    queries: Runtime,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens the data and listens. Must not be called from within an asynchronous task: it makes its own runtimes.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let tls = config
+            .tls_files()
+            .map(|files| tls::load(&files.certificate, &files.key))
+            .transpose()
+            .map_err(|fault| ConfigError::new(fault.0))?;
+        let reactor = runtime("reactor", config.reactor_threads)?;
+        let queries = runtime("query", query_threads(config))?;
+        let engine = open_engine(config)?;
+        let door = Door {
+            engine: Arc::clone(&engine),
+            rules: config.access_rules(),
+            tls,
+            trusted_role: config.trust.then(|| first_superuser(config).0),
+            slots: Slots::new(config.connections_max, config.connections_reserved),
+            failures: Failures::default(),
+            secret: rand::random(),
+            stopping: CancellationToken::new(),
+        };
+        let wire = Wire::new(door, queries.handle().clone(), config.authentication_timeout, config.message_bytes_max);
+        let listener = reactor
+            .block_on(TcpListener::bind(config.listen))
+            .map_err(|error| StartError::System(format!("cannot listen on {}: {error}", config.listen)))?;
+        let address = listener.local_addr().map_err(|error| StartError::System(error.to_string()))?;
+        reactor.spawn(Arc::clone(&wire).serve_tcp(listener));
+        let socket_path = match &config.socket_dir {
+            None => None,
+            Some(directory) => {
+                let (path, listener) = reactor.block_on(async { bind_socket(directory, address.port()) })?;
+                reactor.spawn(Arc::clone(&wire).serve_unix(listener));
+                Some(path)
+            }
+        };
+        tracing::info!(%address, "ready for connections");
+        Ok(Self { engine, wire, address, socket_path, shutdown_timeout: config.shutdown_timeout, reactor, queries })
+    }
+
+    /// Where clients connect: the port chosen when port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The engine behind it.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Stops: no new clients, idle ones are told goodbye at once, busy ones when their statement ends or the time is
+    /// over; then everything is closed.
+    pub fn stop(self) {
+        let Self { engine, wire, socket_path, shutdown_timeout, reactor, queries, .. } = self;
+        tracing::info!("stopping");
+        wire.door.stopping.cancel();
+        reactor.block_on(async {
+            if tokio::time::timeout(shutdown_timeout, wire.drained()).await.is_err() {
+                for backend in engine.activity().list() {
+                    backend.terminate();
+                }
+                if tokio::time::timeout(shutdown_timeout.max(Duration::from_secs(1)), wire.drained()).await.is_err() {
+                    tracing::warn!("some statements did not stop in time; their work is rolled back");
+                }
+            }
+        });
+        if let Some(path) = socket_path
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::debug!(%error, "the socket file was gone already");
+        }
+        // What still computes is abandoned: its transaction never committed.
+        queries.shutdown_timeout(Duration::from_secs(1));
+        reactor.shutdown_timeout(Duration::from_secs(1));
+        tracing::info!("stopped");
+    }
+}
+
+fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
+    Ok(Engine::open(EngineConfig {
+        database: config.database.clone(),
+        query_memory_bytes: config.query_memory_bytes,
+        target_partitions: config.query_threads,
+        settings: config.settings.iter().cloned().collect(),
+        first_superuser: first_superuser(config),
+    })?)
+}
+
+/// Name and verifier of the superuser a new data directory gets.
+fn first_superuser(config: &Config) -> (String, Option<String>) {
+    let default = if config.trust { TRUSTED_SUPERUSER } else { "postgres" };
+    (config.superuser.clone().unwrap_or_else(|| default.to_owned()), None)
+}
+
+fn query_threads(config: &Config) -> usize {
+    match config.query_threads {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        threads => threads,
+    }
+}
+
+fn runtime(name: &str, threads: usize) -> Result<Runtime, StartError> {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name(format!("tributary-{name}"))
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System(format!("cannot start {name} threads: {error}")))
+}
+
+/// Makes the socket file PostgreSQL clients look for. Its directory is closed to other users, which is what the peer
+/// method relies on.
+fn bind_socket(directory: &std::path::Path, port: u16) -> Result<(PathBuf, UnixListener), StartError> {
+    use std::os::unix::fs::PermissionsExt;
+    let wrong =
+        |error: std::io::Error| StartError::System(format!("cannot make a socket in {}: {error}", directory.display()));
+    std::fs::create_dir_all(directory).map_err(wrong)?;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).map_err(wrong)?;
+    let path = directory.join(format!(".s.PGSQL.{port}"));
+    match std::fs::remove_file(&path) {
+        Ok(()) => tracing::debug!(path = %path.display(), "replaced the socket of an earlier run"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(wrong(error)),
+    }
+    let listener = UnixListener::bind(&path).map_err(wrong)?;
+    Ok((path, listener))
+}
