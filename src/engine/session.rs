@@ -353,11 +353,7 @@ impl Session {
     }
 
     fn vars(&self, transaction_started_at: SystemTime) -> SessionVars {
-<<<<<<< HEAD
         // Read before the struct is built: a guard held there would meet the lock of `current_user`.
-=======
-        // Two steps: the guard of the settings would live to the end of the literal, and `current_user` locks again.
->>>>>>> ae48de9 (Serve PostgreSQL clients: the connection loop, logins, simple and extended protocol)
         let session_user = self.settings().get("session_authorization").unwrap_or_default();
         SessionVars {
             engine: Some(Arc::clone(&self.engine)),
