@@ -20,6 +20,7 @@ pub mod type_name;
 pub mod attribution;
 pub mod behaviour;
 pub mod bitmap;
+pub mod identity;
 pub mod statistics;
 
 #[cfg(test)]
@@ -30,4 +31,5 @@ pub use error::SqlError;
 pub use family::{Family, Function, Implementation, LawArgument, LawCase, register_all};
 
 /// All families in the order of the reference page. The one list.
-pub const FAMILIES: &[Family] = &[attribution::FAMILY, behaviour::FAMILY, bitmap::FAMILY, statistics::FAMILY];
+pub const FAMILIES: &[Family] =
+    &[attribution::FAMILY, behaviour::FAMILY, bitmap::FAMILY, identity::FAMILY, statistics::FAMILY];
