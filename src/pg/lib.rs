@@ -30,6 +30,7 @@ pub mod binary;
 pub mod builder;
 pub mod value;
 
+pub mod copy;
 pub mod rows;
 
 pub use builder::InputBuilder;

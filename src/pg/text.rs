@@ -67,7 +67,9 @@ impl TextPrinter {
             (TypeKind::Array | TypeKind::Int2Vector | TypeKind::OidVector, _) => {
                 let item = list_item(data_type)
                     .ok_or_else(|| PgError::internal(format!("{data_type} is no layout of {}", ty.name)))?;
-                let deeper = list_item(flat(item.data_type())).is_some();
+                let vectors =
+                    ty.element().is_some_and(|ty| matches!(ty.kind, TypeKind::Int2Vector | TypeKind::OidVector));
+                let deeper = !vectors && list_item(flat(item.data_type())).is_some();
                 let (item_type, item_modifier) =
                     if deeper { (ty, modifier) } else { (ty.element().ok_or_else(|| ty.unsupported())?, modifier) };
                 let mut part = Self::build(item_type, item_modifier, item.data_type(), None, style)?;

@@ -384,6 +384,7 @@ fn holds(ty: TypeRef, data_type: &DataType, default: TypeRef) -> bool {
         return true;
     }
     match ty.kind {
+        TypeKind::Array if ty.arrow_type(-1).is_ok_and(|own| own == *data_type) => true,
         TypeKind::Array => default.kind == TypeKind::Array && array_elements_alike(ty, default),
         TypeKind::Int2Vector => default.oid == oid::INT2_ARRAY,
         TypeKind::OidVector => default.oid == oid::OID_ARRAY,
