@@ -5,12 +5,14 @@
 //! This module knows no catalog and no types: what needs them is planned in `engine`.
 
 mod parse;
+mod roles;
 mod syntax_error;
 
 use std::sync::Arc;
 
 pub use datafusion::sql::sqlparser;
 pub use parse::parse;
+pub use roles::{RoleOption, RoleStatement};
 
 use sqlparser::ast;
 
@@ -59,6 +61,8 @@ pub enum OwnStatement {
     Reset(Option<String>),
     /// `SET CONSTRAINTS ...`: nothing is deferred, so nothing happens.
     SetConstraints,
+    /// CREATE, ALTER, DROP ROLE, and membership.
+    Role(RoleStatement),
     /// `DO`: refused unless empty.
     Do(String),
     /// Nothing at all: what Parse may be given.

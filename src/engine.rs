@@ -33,6 +33,7 @@ use datafusion::prelude::SessionConfig;
 use tributary_pg::error::PgError;
 
 use catalog::Catalog;
+use catalog::shared::SharedCatalog;
 
 pub use activity::{Activity, CancelReason};
 pub use copy::{CopyChunk, CopyIn, CopyOut};
@@ -103,7 +104,7 @@ pub struct Engine {
     activity: Arc<Activity>,
     /// Functions, planners and rules: built once, cloned by each session.
     base_state: SessionState,
-    catalog: Arc<Catalog>,
+    catalog: SharedCatalog,
     started_at: SystemTime,
 }
 
@@ -120,7 +121,7 @@ impl Engine {
         let base_state = base_state(&config, runtime).map_err(pg::map_error)?;
         Ok(Arc::new(Self {
             activity: Arc::default(),
-            catalog: Arc::new(first_catalog(&config)),
+            catalog: SharedCatalog::open(first_objects(&config), catalog::oid::FIRST_USER),
             config,
             base_state,
             started_at: SystemTime::now(),
@@ -157,7 +158,12 @@ impl Engine {
 
     /// The catalog of the newest commit.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.catalog)
+        self.catalog.load()
+    }
+
+    /// The catalog and its OID counter.
+    pub(crate) fn shared_catalog(&self) -> &SharedCatalog {
+        &self.catalog
     }
 
     fn base_state(&self) -> &SessionState {
@@ -170,23 +176,10 @@ impl Engine {
     }
 }
 
-/// The catalog of a new database.
-fn first_catalog(config: &EngineConfig) -> Catalog {
-    let (name, verifier) = config.first_superuser.clone();
-    let role = catalog::RoleObject {
-        oid: catalog::oid::BOOTSTRAP_ROLE,
-        name,
-        superuser: true,
-        login: true,
-        create_role: true,
-        create_database: true,
-        inherit: true,
-        connection_limit: -1,
-        verifier,
-        valid_until_us: None,
-        member_of: Vec::new(),
-    };
-    Catalog { roles: std::iter::once((role.oid, Arc::new(role))).collect(), ..Catalog::default() }
+/// The objects of a new database.
+fn first_objects(config: &EngineConfig) -> Vec<catalog::CatalogObject> {
+    let (name, verifier) = &config.first_superuser;
+    Catalog::bootstrap(name, verifier.clone())
 }
 
 /// DataFusion's parts with ours over them. Our functions replace those of the same name.

@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, PgError> {
         let start = lines.byte(first.span.start);
         let end = lines.byte(last.span.end).max(start).min(text.len());
         let source = text[start..end].trim_end();
-        let ast = match own_statement(group)? {
+        let ast = match own_statement(group, text)? {
             Some(own) => Ast::Own(own),
             None => Ast::Sql(Box::new(parse_one(&dialect, group, text)?)),
         };
@@ -71,7 +71,7 @@ fn trim(mut tokens: &[TokenWithSpan]) -> &[TokenWithSpan] {
 }
 
 /// Recognises the statements of [`OwnStatement`] by their first words.
-fn own_statement(tokens: &[TokenWithSpan]) -> Result<Option<OwnStatement>, PgError> {
+fn own_statement(tokens: &[TokenWithSpan], text: &str) -> Result<Option<OwnStatement>, PgError> {
     let words: Vec<&TokenWithSpan> = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
     let word = |index: usize| match words.get(index).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
@@ -88,6 +88,9 @@ fn own_statement(tokens: &[TokenWithSpan]) -> Result<Option<OwnStatement>, PgErr
             })
             .collect::<Vec<String>>()
     };
+    if let Some(statement) = super::roles::parse(&words, text)? {
+        return Ok(Some(OwnStatement::Role(statement)));
+    }
     let own = match (word(0).as_str(), word(1).as_str()) {
         ("VACUUM", _) => OwnStatement::Maintenance { verb: "VACUUM", tables: names(1) },
         ("ANALYZE" | "ANALYSE", _) => OwnStatement::Maintenance { verb: "ANALYZE", tables: names(1) },

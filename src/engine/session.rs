@@ -13,7 +13,8 @@ use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::activity::{BackendGuard, BackendState, StatementToken};
-use super::catalog::lookup_path;
+use super::catalog::ddl::DdlDone;
+use super::catalog::{Catalog, lookup_path};
 use super::planner::ReadView;
 use super::prepared::{Dependencies, Outcome, Portal, PortalState, Prepared};
 use super::session_vars::SessionVars;
@@ -316,12 +317,31 @@ impl Session {
         self.transaction.as_mut().expect("opened above")
     }
 
+    /// The catalog as this session sees it: its transaction's changes over the newest commit.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        match self.transaction.as_ref().and_then(|transaction| transaction.catalog.as_ref()) {
+            Some(changes) => Arc::clone(&changes.catalog),
+            None => self.engine.catalog(),
+        }
+    }
+
+    /// Keeps what a DDL statement did with the transaction, and passes its notices on.
+    pub(super) fn keep_ddl(&mut self, seen: Arc<Catalog>, done: DdlDone) -> Outcome {
+        self.notices.extend(done.notices.iter().cloned());
+        let tag = done.tag.to_owned();
+        let engine = Arc::clone(&self.engine);
+        let transaction = self.ensure_transaction();
+        let before = transaction.catalog.take();
+        transaction.catalog = Some(engine.shared_catalog().extend(before, seen, done));
+        Outcome::Done(tag)
+    }
+
     /// The view one statement reads.
     pub(super) fn read_view(&mut self) -> ReadView {
         let transaction_started_at = self.transaction.as_ref().map_or_else(SystemTime::now, |t| t.started_at);
         let vars = self.vars(transaction_started_at);
         let search_path = self.settings().get("search_path").unwrap_or_default();
-        ReadView { catalog: self.engine.catalog(), search_path: lookup_path(&search_path, &vars.current_user), vars }
+        ReadView { catalog: self.catalog(), search_path: lookup_path(&search_path, &vars.current_user), vars }
     }
 
     /// The engine's state with this session's variables in it.
@@ -345,7 +365,7 @@ impl Session {
         let settings = self.settings();
         let get = |name: &str| settings.get(name).unwrap_or_default();
         Dependencies {
-            catalog_version: self.engine.catalog().version,
+            catalog_version: self.catalog().version,
             search_path: get("search_path"),
             role: format!("{}/{}", get("session_authorization"), get("role")),
             time_zone: get("TimeZone"),

@@ -3,6 +3,7 @@
 //! Each family has a file below; this one only routes. A kind that is not listed is refused, never ignored.
 
 pub(super) mod cursors;
+pub(super) mod ddl;
 pub(super) mod prepare;
 pub(super) mod query;
 pub(super) mod settings;
@@ -67,6 +68,7 @@ fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -
             | Sql::Deallocate { .. }
             | Sql::Declare { .. }
             | Sql::Close { .. } => Ok(Analysis::utility()),
+            other if ddl::is_ddl(other) => Ok(Analysis::utility()),
             other => Err(unsupported(other)),
         },
     }
@@ -103,6 +105,7 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
             Sql::Declare { stmts } => cursors::declare(session, stmts, prepared).await,
             Sql::Fetch { name, direction, .. } => cursors::fetch(session, portal, name, direction).await,
             Sql::Close { cursor } => cursors::close(session, cursor),
+            other if ddl::is_ddl(other) => ddl::run(session, other, &prepared.statement.text),
             other => Err(unsupported(other)),
         },
     }
@@ -114,6 +117,7 @@ async fn run_own(session: &mut Session, own: &OwnStatement) -> Result<Outcome, P
         OwnStatement::Discard(target) => settings::discard(session, *target),
         OwnStatement::SessionAuthorization(role) => settings::session_authorization(session, role.as_deref()),
         OwnStatement::Reset(name) => settings::reset(session, name.as_deref()),
+        OwnStatement::Role(statement) => ddl::run_role(session, statement),
         OwnStatement::SetConstraints => Ok(Outcome::Done("SET CONSTRAINTS".to_owned())),
         OwnStatement::Empty => Ok(Outcome::Empty),
         OwnStatement::Do(body) if body.trim().is_empty() => Ok(Outcome::Done("DO".to_owned())),

@@ -1,24 +1,85 @@
 //! Relations the server itself fills: pg_catalog, information_schema, tributary.
+//!
+//! Every system relation has PostgreSQL 15's columns, in order and type; those we have nothing for are empty, not
+//! missing. Rows come from three places: PostgreSQL's own embedded ones ([`fixed`]), the catalog a statement sees
+//! ([`derived`]), and the running server ([`live`]). All are read by the ordinary engine, so every client's query plans,
+//! filters and joins. Visibility does not depend on rights, as in PostgreSQL; values that others must not see are blank.
+
+mod derived;
+pub mod fixed;
+pub mod provider;
+pub mod relation;
+pub mod rows;
 
 use std::sync::Arc;
 
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::TableSource;
-use tributary_pg::error::PgError;
+use tributary_pg::error::{PgError, PgResult};
+use tributary_pg::sqlstate;
 
+use super::catalog::{Membership, RoleObject};
 use super::planner::ReadView;
+use provider::ComputedTable;
+use relation::relation;
+use rows::Rows;
 
 /// Whether a system schema has a relation of that name.
-pub fn exists(_schema: &str, _name: &str) -> bool {
-    false
+pub fn exists(schema: &str, name: &str) -> bool {
+    relation(schema, name).is_some()
 }
 
 /// The rows of a system relation.
-pub(super) fn source(schema: &str, name: &str, _view: &ReadView) -> Result<Arc<dyn TableSource>, PgError> {
-    Err(PgError::internal(format!("no system relation {schema}.{name}")))
+pub(super) fn source(schema: &str, name: &str, view: &ReadView) -> PgResult<Arc<dyn TableSource>> {
+    let Some(relation) = relation(schema, name) else {
+        return Err(PgError::new(sqlstate::UNDEFINED_TABLE, format!("relation \"{schema}.{name}\" does not exist")));
+    };
+    let catalog = Arc::clone(&view.catalog);
+    let database = view.vars.engine.as_ref().map(|engine| engine.config().database.clone()).unwrap_or_default();
+    let source = move || {
+        fixed::batch(relation)
+            .or_else(|| derived::batch(relation, &catalog, &database))
+            .unwrap_or_else(|| Rows::new(relation).finish())
+    };
+    let table = ComputedTable::new(relation.name, Arc::clone(&relation.arrow), Arc::new(source));
+    Ok(provider_as_source(Arc::new(table)))
 }
 
 /// System-information functions.
 pub(super) fn register_functions(_registry: &mut dyn FunctionRegistry) -> datafusion::common::Result<()> {
     Ok(())
+}
+
+/// PostgreSQL's predefined roles, pg_monitor and its like.
+pub(super) fn predefined_roles() -> Vec<RoleObject> {
+    let members: Vec<(u32, Membership)> = fixed::raw_rows("pg_auth_members")
+        .filter_map(|row| {
+            let membership =
+                Membership { role: row[0].parse().ok()?, grantor: row[2].parse().ok()?, admin: row[3] == "t" };
+            Some((row[1].parse().ok()?, membership))
+        })
+        .collect();
+    fixed::raw_rows("pg_authid")
+        .filter_map(|row| {
+            let oid = row[0].parse().ok()?;
+            Some(RoleObject {
+                oid,
+                name: row[1].to_owned(),
+                superuser: row[2] == "t",
+                inherit: row[3] == "t",
+                create_role: row[4] == "t",
+                create_database: row[5] == "t",
+                login: row[6] == "t",
+                replication: row[7] == "t",
+                bypass_rls: row[8] == "t",
+                connection_limit: -1,
+                verifier: None,
+                valid_until_us: None,
+                member_of: members.iter().filter(|(member, _)| *member == oid).map(|(_, m)| m.clone()).collect(),
+                settings: Vec::new(),
+                comment: None,
+            })
+        })
+        .collect()
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use super::catalog::shared::CatalogChanges;
 use super::settings::SettingsMark;
 
 /// The letter of ReadyForQuery.
@@ -70,6 +71,7 @@ pub(super) struct Savepoint {
     pub name: String,
     pub settings: SettingsMark,
     pub store: Option<StoreMark>,
+    pub catalog: Option<CatalogChanges>,
 }
 
 /// Mark in the store's transaction.
@@ -88,6 +90,8 @@ pub(super) struct Transaction {
     pub started_at: SystemTime,
     pub settings: SettingsMark,
     pub savepoints: Vec<Savepoint>,
+    /// What DDL did so far.
+    pub catalog: Option<CatalogChanges>,
 }
 
 impl Transaction {
@@ -101,6 +105,7 @@ impl Transaction {
             started_at: SystemTime::now(),
             settings,
             savepoints: Vec::new(),
+            catalog: None,
         }
     }
 

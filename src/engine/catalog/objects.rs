@@ -1,4 +1,7 @@
 //! The objects users make. Bodies are stored as JSON: fields may be added with a default, never renamed.
+//!
+//! Names of types, schemas, roles and other relations are OIDs, so a stored object says nothing that a rename could
+//! make wrong. Expressions are kept twice: as SQL the planner reads, and as PostgreSQL shows them.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,9 @@ pub struct SchemaObject {
     pub name: String,
     /// Owning role.
     pub owner: u32,
+    /// Rights as aclitem texts, `None` for the default.
+    #[serde(default)]
+    pub acl: Option<Vec<String>>,
     /// COMMENT ON.
     #[serde(default)]
     pub comment: Option<String>,
@@ -33,6 +39,12 @@ pub struct RoleObject {
     pub create_database: bool,
     /// INHERIT.
     pub inherit: bool,
+    /// REPLICATION, accepted and shown.
+    #[serde(default)]
+    pub replication: bool,
+    /// BYPASSRLS, accepted and shown.
+    #[serde(default)]
+    pub bypass_rls: bool,
     /// CONNECTION LIMIT, -1 for none.
     pub connection_limit: i32,
     /// SCRAM verifier; never a password.
@@ -41,7 +53,24 @@ pub struct RoleObject {
     pub valid_until_us: Option<i64>,
     /// Roles this one is a member of.
     #[serde(default)]
-    pub member_of: Vec<u32>,
+    pub member_of: Vec<Membership>,
+    /// ALTER ROLE .. SET, as `name=value`.
+    #[serde(default)]
+    pub settings: Vec<String>,
+    /// COMMENT ON.
+    #[serde(default)]
+    pub comment: Option<String>,
+}
+
+/// Membership of a role in another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// The role it is a member of.
+    pub role: u32,
+    /// Who granted it.
+    pub grantor: u32,
+    /// WITH ADMIN OPTION.
+    pub admin: bool,
 }
 
 /// A column of a table.
@@ -61,6 +90,12 @@ pub struct ColumnObject {
     pub not_null: bool,
     /// DEFAULT expression as SQL text.
     pub default: Option<String>,
+    /// DEFAULT as PostgreSQL shows it.
+    #[serde(default)]
+    pub default_shown: Option<String>,
+    /// OID of the pg_attrdef row; 0 without a default.
+    #[serde(default)]
+    pub default_oid: u32,
     /// Dropped columns keep their number.
     #[serde(default)]
     pub dropped: bool,
@@ -95,11 +130,61 @@ pub struct ConstraintObject {
     pub columns: Vec<i16>,
     /// CHECK's expression as SQL text.
     pub expression: Option<String>,
-    /// The index of a key, also a relation.
-    pub index_oid: u32,
-    /// FOREIGN KEY: table and columns referenced.
+    /// CHECK's expression as PostgreSQL shows it.
     #[serde(default)]
-    pub references: Option<(u32, Vec<i16>)>,
+    pub expression_shown: Option<String>,
+    /// The index of a key, also a relation; for FOREIGN KEY the referenced key's.
+    pub index_oid: u32,
+    /// FOREIGN KEY: what is referenced.
+    #[serde(default)]
+    pub references: Option<ForeignKey>,
+    /// DEFERRABLE, recorded and shown.
+    #[serde(default)]
+    pub deferrable: bool,
+    /// INITIALLY DEFERRED, recorded and shown.
+    #[serde(default)]
+    pub deferred: bool,
+    /// COMMENT ON.
+    #[serde(default)]
+    pub comment: Option<String>,
+}
+
+/// What a foreign key references.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// OID of the table.
+    pub table: u32,
+    /// Its columns by attnum.
+    pub columns: Vec<i16>,
+    /// confupdtype: a r c n d.
+    pub on_update: char,
+    /// confdeltype.
+    pub on_delete: char,
+    /// confmatchtype: s f.
+    pub match_type: char,
+}
+
+/// An index of a table, a key's or one of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexObject {
+    /// OID in pg_class.
+    pub oid: u32,
+    /// Name, unique among the relations of the schema.
+    pub name: String,
+    /// Key columns by attnum.
+    pub columns: Vec<i16>,
+    /// Per column 1 for DESC plus 2 for NULLS FIRST; empty for all ascending.
+    #[serde(default)]
+    pub options: Vec<i16>,
+    /// No two rows alike.
+    pub unique: bool,
+    /// A primary key's.
+    pub primary: bool,
+    /// Access method: `btree`, `hash`.
+    pub method: String,
+    /// COMMENT ON.
+    #[serde(default)]
+    pub comment: Option<String>,
 }
 
 /// CREATE TABLE.
@@ -117,6 +202,9 @@ pub struct TableObject {
     pub columns: Vec<ColumnObject>,
     /// Constraints.
     pub constraints: Vec<ConstraintObject>,
+    /// Indexes, those of keys included.
+    #[serde(default)]
+    pub indexes: Vec<IndexObject>,
     /// Row type and its array type.
     pub row_type: u32,
     /// Array of the row type.
@@ -127,6 +215,9 @@ pub struct TableObject {
     /// WITH options as written.
     #[serde(default)]
     pub options: Vec<(String, String)>,
+    /// Rights as aclitem texts, `None` for the default.
+    #[serde(default)]
+    pub acl: Option<Vec<String>>,
     /// COMMENT ON.
     #[serde(default)]
     pub comment: Option<String>,
@@ -136,6 +227,21 @@ impl TableObject {
     /// Columns that are not dropped, in order.
     pub fn live_columns(&self) -> impl Iterator<Item = &ColumnObject> {
         self.columns.iter().filter(|column| !column.dropped)
+    }
+
+    /// A live column by name.
+    pub fn column(&self, name: &str) -> Option<&ColumnObject> {
+        self.live_columns().find(|column| column.name == name)
+    }
+
+    /// A column by number.
+    pub fn column_by_attnum(&self, attnum: i16) -> Option<&ColumnObject> {
+        self.columns.get(usize::try_from(attnum).ok()?.checked_sub(1)?)
+    }
+
+    /// The primary key.
+    pub fn primary_key(&self) -> Option<&ConstraintObject> {
+        self.constraints.iter().find(|constraint| constraint.kind == ConstraintKind::PrimaryKey)
     }
 }
 
@@ -156,12 +262,18 @@ pub struct ViewObject {
     pub search_path: String,
     /// Output columns as (name, type, typmod).
     pub columns: Vec<(String, u32, i32)>,
+    /// Comments of columns, by number.
+    #[serde(default)]
+    pub column_comments: Vec<(i16, String)>,
     /// Relations it reads.
     pub depends_on: Vec<u32>,
     /// Row type and its array type.
     pub row_type: u32,
     /// Array of the row type.
     pub array_type: u32,
+    /// Rights as aclitem texts, `None` for the default.
+    #[serde(default)]
+    pub acl: Option<Vec<String>>,
     /// COMMENT ON.
     #[serde(default)]
     pub comment: Option<String>,

@@ -107,7 +107,7 @@ fn assign(session: &mut Session, name: &str, values: &[Expr], local: bool) -> Re
 fn set_role(session: &mut Session, role: Option<&str>, local: bool) -> Result<(), PgError> {
     let value = role.unwrap_or("none").to_owned();
     if let Some(role) = role
-        && session.engine().catalog().role(role).is_none()
+        && session.catalog().role(role).is_none()
     {
         return Err(PgError::new(sqlstate::INVALID_PARAMETER_VALUE, format!("role \"{role}\" does not exist")));
     }
@@ -201,7 +201,7 @@ pub(super) fn session_authorization(session: &mut Session, role: Option<&str>) -
     let login = session.backend().user.clone();
     let role = role.unwrap_or(&login).to_owned();
     if role != login {
-        let catalog = session.engine().catalog();
+        let catalog = session.catalog();
         if catalog.role(&role).is_none() {
             return Err(PgError::new(sqlstate::INVALID_PARAMETER_VALUE, format!("role \"{role}\" does not exist")));
         }

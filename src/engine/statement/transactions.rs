@@ -20,7 +20,14 @@ pub(in crate::engine) fn open(session: &mut Session, block: bool) {
 
 /// Commits what is open and ends it.
 pub(in crate::engine) async fn commit(session: &mut Session) -> Result<(), PgError> {
-    if session.transaction.take().is_some() {
+    if let Some(transaction) = session.transaction.take() {
+        if let Some(changes) = &transaction.catalog
+            && let Err(error) = session.engine().shared_catalog().publish(changes, |_, _| Ok(()))
+        {
+            session.settings().undo_to(transaction.settings);
+            end(session);
+            return Err(error);
+        }
         session.settings().commit();
         end(session);
     }
@@ -195,7 +202,8 @@ fn no_block(session: &mut Session, chain: bool, tag: &str) -> Result<Outcome, Pg
 pub(super) fn savepoint(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
     let settings = session.settings().mark();
     let transaction = block(session, "SAVEPOINT")?;
-    transaction.savepoints.push(Savepoint { name: name.to_owned(), settings, store: None });
+    let catalog = transaction.catalog.clone();
+    transaction.savepoints.push(Savepoint { name: name.to_owned(), settings, store: None, catalog });
     Ok(Outcome::Done("SAVEPOINT".to_owned()))
 }
 
@@ -213,6 +221,7 @@ pub(super) fn roll_back_to(session: &mut Session, name: &str) -> Result<Outcome,
     let index = transaction.savepoint(name)?;
     transaction.savepoints.truncate(index + 1);
     transaction.failed = false;
+    transaction.catalog.clone_from(&transaction.savepoints[index].catalog);
     let mark = transaction.savepoints[index].settings;
     session.settings().undo_to(mark);
     Ok(Outcome::Done("ROLLBACK".to_owned()))

@@ -1,0 +1,422 @@
+//! ALTER TABLE: one statement may hold several actions, applied in order to one copy of the table.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use tributary_pg::error::{PgError, PgResult};
+use tributary_pg::sqlstate;
+
+use super::constraint::{columns_in, is_key};
+use super::create_table::column_constraints;
+use super::drop::Dropped;
+use super::{Ddl, fold, split_name};
+use crate::dialect::sqlparser::ast::{
+    AlterColumnOperation, AlterTable, AlterTableOperation, DropBehavior, Expr, Ident, RenameTableNameKind,
+    TableConstraint, VisitMut, VisitorMut,
+};
+use crate::dialect::sqlparser::dialect::PostgreSqlDialect;
+use crate::dialect::sqlparser::parser::Parser;
+use crate::engine::catalog::deparse::{expression, quote_ident};
+use crate::engine::catalog::{ConstraintKind, Relation, TableObject, ViewObject};
+
+impl Ddl<'_> {
+    /// ALTER TABLE [IF EXISTS] name action, ...
+    pub(super) fn alter_table(&mut self, alter: &AlterTable) -> PgResult<&'static str> {
+        let (schema, name) = split_name(&alter.name)?;
+        let found = match self.catalog.resolve(self.search_path, schema.as_deref(), &name) {
+            Ok(found) => found,
+            Err(error) if alter.if_exists && error.code == sqlstate::UNDEFINED_TABLE => {
+                self.say(format!("{}, skipping", error.message));
+                return Ok("ALTER TABLE");
+            }
+            Err(error) => return Err(error),
+        };
+        match found {
+            Relation::Table(table) => {
+                self.must_own(table.owner, "table", &name)?;
+                let mut table = table.as_ref().clone();
+                for operation in &alter.operations {
+                    self.alter_action(&mut table, operation)?;
+                    self.put(table.clone());
+                }
+            }
+            Relation::View(view) => {
+                self.must_own(view.owner, "view", &name)?;
+                self.alter_view_actions(&view, &alter.operations)?;
+            }
+            Relation::System(..) => {
+                return Err(PgError::new(
+                    sqlstate::INSUFFICIENT_PRIVILEGE,
+                    format!("permission denied: \"{name}\" is a system catalog"),
+                ));
+            }
+        }
+        Ok("ALTER TABLE")
+    }
+
+    fn alter_action(&mut self, table: &mut TableObject, operation: &AlterTableOperation) -> PgResult<()> {
+        match operation {
+            AlterTableOperation::AddColumn { if_not_exists, column_def, .. } => {
+                self.add_column(table, *if_not_exists, column_def)
+            }
+            AlterTableOperation::DropColumn { column_names, if_exists, drop_behavior, .. } => {
+                for column in column_names {
+                    let cascade = *drop_behavior == Some(DropBehavior::Cascade);
+                    self.drop_column(table, &fold(column), *if_exists, cascade)?;
+                }
+                Ok(())
+            }
+            AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+                self.rename_column(table, old_column_name, new_column_name)
+            }
+            AlterTableOperation::RenameTable { table_name } => {
+                let (RenameTableNameKind::As(name) | RenameTableNameKind::To(name)) = table_name;
+                let (_, new) = split_name(name)?;
+                let new = self.cut_name(new);
+                self.check_free(table.schema, &new)?;
+                self.warn_dependents(table.oid, &table.name)?;
+                table.name = new;
+                Ok(())
+            }
+            AlterTableOperation::AlterColumn { column_name, op } => self.alter_column(table, &fold(column_name), op),
+            AlterTableOperation::AddConstraint { constraint, .. } => self.add_constraint_later(table, constraint),
+            AlterTableOperation::DropConstraint { if_exists, name, drop_behavior } => {
+                let cascade = *drop_behavior == Some(DropBehavior::Cascade);
+                self.drop_constraint(table, &fold(name), *if_exists, cascade)
+            }
+            AlterTableOperation::RenameConstraint { old_name, new_name } => {
+                let (old, new) = (fold(old_name), fold(new_name));
+                let new = self.given_name(table, new)?;
+                let Some(constraint) = table.constraints.iter_mut().find(|constraint| constraint.name == old) else {
+                    return Err(no_constraint(&old, table));
+                };
+                constraint.name.clone_from(&new);
+                let index_oid = constraint.index_oid;
+                if constraint.kind != ConstraintKind::ForeignKey
+                    && let Some(index) = table.indexes.iter_mut().find(|index| index.oid == index_oid)
+                {
+                    index.name = new;
+                }
+                Ok(())
+            }
+            AlterTableOperation::OwnerTo { new_owner } => {
+                table.owner = self.owner_named(new_owner)?.oid;
+                Ok(())
+            }
+            AlterTableOperation::ValidateConstraint { name } => {
+                let name = fold(name);
+                let known = table.constraints.iter().any(|constraint| constraint.name == name);
+                if known { Ok(()) } else { Err(no_constraint(&name, table)) }
+            }
+            other => Err(PgError::unsupported(format!("ALTER TABLE {other} is not supported"))),
+        }
+    }
+
+    fn add_column(
+        &mut self,
+        table: &mut TableObject,
+        if_not_exists: bool,
+        definition: &crate::dialect::sqlparser::ast::ColumnDef,
+    ) -> PgResult<()> {
+        let name = fold(&definition.name);
+        if table.column(&name).is_some() {
+            let message = format!("column \"{name}\" of relation \"{}\" already exists", table.name);
+            if if_not_exists {
+                self.notice(PgError::new(sqlstate::DUPLICATE_COLUMN, format!("{message}, skipping")));
+                return Ok(());
+            }
+            return Err(PgError::new(sqlstate::DUPLICATE_COLUMN, message));
+        }
+        if table.columns.len() >= super::COLUMNS_MAX {
+            return Err(PgError::new(
+                sqlstate::TOO_MANY_COLUMNS,
+                format!("tables can have at most {} columns", super::COLUMNS_MAX),
+            ));
+        }
+        let column = self.new_column(table, definition)?;
+        if column.not_null && column.default.is_none() && self.host.has_rows(table.oid)? {
+            return Err(contains_nulls(&name, table));
+        }
+        table.columns.push(column);
+        let constraints = column_constraints(definition);
+        let keyed = constraints.iter().any(|(_, constraint)| {
+            matches!(
+                constraint,
+                TableConstraint::PrimaryKey(_) | TableConstraint::Unique(_) | TableConstraint::Check(_)
+            )
+        });
+        if keyed && self.host.has_rows(table.oid)? {
+            return Err(PgError::unsupported("adding a key or check to a table with rows is not supported yet"));
+        }
+        self.add_constraints(table, &constraints)
+    }
+
+    fn drop_column(&mut self, table: &mut TableObject, name: &str, if_exists: bool, cascade: bool) -> PgResult<()> {
+        let Some(attnum) = table.column(name).map(|column| column.attnum) else {
+            let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+            if if_exists {
+                self.say(format!("{message}, skipping"));
+                return Ok(());
+            }
+            return Err(PgError::new(sqlstate::UNDEFINED_COLUMN, message));
+        };
+        self.drop_column_dependents(table, name, attnum, cascade)?;
+        let involved = |columns: &[i16]| columns.contains(&attnum);
+        table.constraints.retain(|constraint| !involved(&constraint.columns));
+        table.indexes.retain(|index| !involved(&index.columns));
+        if table.order_by.contains(&attnum) || table.options.iter().any(|(key, value)| names_column(key, value, name)) {
+            return Err(PgError::new(
+                sqlstate::DEPENDENT_OBJECTS_STILL_EXIST,
+                format!("cannot drop column {name} of table {} because a table option names it", table.name),
+            ));
+        }
+        if let Some(column) = table.columns.iter_mut().find(|column| column.attnum == attnum) {
+            column.dropped = true;
+            column.name = format!("........pg.dropped.{attnum}........");
+            column.not_null = false;
+            column.default = None;
+            column.default_shown = None;
+            column.default_oid = 0;
+            column.comment = None;
+        }
+        Ok(())
+    }
+
+    /// Views that read the column, and foreign keys that refer to it.
+    fn drop_column_dependents(&mut self, table: &TableObject, name: &str, attnum: i16, cascade: bool) -> PgResult<()> {
+        let views: Vec<Arc<ViewObject>> =
+            self.catalog.dependents(table.oid).filter(|view| mentions(&view.query, name)).cloned().collect();
+        let dropped: Vec<Dropped> = views.iter().map(|view| Dropped::Relation(view.oid)).collect();
+        self.drop_dependents(&format!("column {name} of table {}", table.name), dropped, cascade)?;
+        let keys: Vec<u32> = table
+            .constraints
+            .iter()
+            .filter(|constraint| is_key(constraint) && constraint.columns.contains(&attnum))
+            .map(|constraint| constraint.index_oid)
+            .collect();
+        self.drop_foreign_keys(table, &keys, &format!("column {name} of table {}", table.name), cascade)
+    }
+
+    fn rename_column(&mut self, table: &mut TableObject, old: &Ident, new: &Ident) -> PgResult<()> {
+        let (old, new) = (fold(old), fold(new));
+        let new = self.cut_name(new);
+        if table.column(&old).is_none() {
+            return Err(PgError::new(sqlstate::UNDEFINED_COLUMN, format!("column \"{old}\" does not exist")));
+        }
+        if table.column(&new).is_some() {
+            return Err(PgError::new(
+                sqlstate::DUPLICATE_COLUMN,
+                format!("column \"{new}\" of relation \"{}\" already exists", table.name),
+            ));
+        }
+        if let Some(view) = self.catalog.dependents(table.oid).find(|view| mentions(&view.query, &old)) {
+            return Err(PgError::unsupported(format!(
+                "column \"{old}\" cannot be renamed while view \"{}\" reads it",
+                view.name
+            ))
+            .hint("Drop the view, rename the column and create the view again."));
+        }
+        for column in &mut table.columns {
+            if !column.dropped && column.name == old {
+                column.name.clone_from(&new);
+            }
+        }
+        let types = super::create_table::types_of(table);
+        for constraint in &mut table.constraints {
+            if let Some(text) = &constraint.expression {
+                let expr = rename_in(text, &old, &new)?;
+                constraint.expression = Some(expr.to_string());
+                constraint.expression_shown = Some(expression(&expr, &types, tributary_pg::types::oid::BOOL));
+            }
+        }
+        for (key, value) in &mut table.options {
+            if names_column(key, value, &old) {
+                *value = value
+                    .split_inclusive([',', '(', ')'])
+                    .map(|piece| {
+                        let end = piece.len() - usize::from(piece.ends_with([',', '(', ')']));
+                        if piece[..end].trim() == old {
+                            piece.replace(&old, &quote_ident(&new))
+                        } else {
+                            piece.to_owned()
+                        }
+                    })
+                    .collect();
+            }
+        }
+        Ok(())
+    }
+
+    fn alter_column(&mut self, table: &mut TableObject, name: &str, op: &AlterColumnOperation) -> PgResult<()> {
+        let Some(index) = table.columns.iter().position(|column| !column.dropped && column.name == name) else {
+            return Err(PgError::new(
+                sqlstate::UNDEFINED_COLUMN,
+                format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
+            ));
+        };
+        match op {
+            AlterColumnOperation::SetNotNull => {
+                if !table.columns[index].not_null && self.host.has_rows(table.oid)? {
+                    return Err(PgError::unsupported("SET NOT NULL on a table with rows is not supported yet"));
+                }
+                table.columns[index].not_null = true;
+            }
+            AlterColumnOperation::DropNotNull => {
+                let attnum = table.columns[index].attnum;
+                if table.primary_key().is_some_and(|key| key.columns.contains(&attnum)) {
+                    return Err(PgError::new(
+                        sqlstate::INVALID_TABLE_DEFINITION,
+                        format!("column \"{name}\" is in a primary key"),
+                    ));
+                }
+                table.columns[index].not_null = false;
+            }
+            AlterColumnOperation::SetDefault { value } => {
+                let mut column = table.columns[index].clone();
+                self.set_default(&mut column, value)?;
+                table.columns[index] = column;
+            }
+            AlterColumnOperation::DropDefault => {
+                let column = &mut table.columns[index];
+                column.default = None;
+                column.default_shown = None;
+                column.default_oid = 0;
+            }
+            AlterColumnOperation::SetDataType { .. } => {
+                return Err(PgError::unsupported("ALTER COLUMN TYPE is not supported yet"));
+            }
+            AlterColumnOperation::AddGenerated { .. } => {
+                return Err(PgError::unsupported("generated and identity columns are not supported yet"));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_constraint_later(&mut self, table: &mut TableObject, constraint: &TableConstraint) -> PgResult<()> {
+        if !matches!(constraint, TableConstraint::ForeignKey(_)) && self.host.has_rows(table.oid)? {
+            return Err(PgError::unsupported("adding a key or check to a table with rows is not supported yet"));
+        }
+        if let TableConstraint::Check(check) = constraint {
+            columns_in(&check.expr, table)?;
+        }
+        self.add_constraints(table, &[(None, constraint.clone())])
+    }
+
+    fn drop_constraint(&mut self, table: &mut TableObject, name: &str, if_exists: bool, cascade: bool) -> PgResult<()> {
+        let Some(index) = table.constraints.iter().position(|constraint| constraint.name == name) else {
+            let error = no_constraint(name, table);
+            if if_exists {
+                self.say(format!("{}, skipping", error.message));
+                return Ok(());
+            }
+            return Err(error);
+        };
+        let constraint = table.constraints[index].clone();
+        if is_key(&constraint) {
+            let what = format!("constraint {name} on table {}", table.name);
+            self.drop_foreign_keys(table, &[constraint.index_oid], &what, cascade)?;
+            table.indexes.retain(|index| index.oid != constraint.index_oid);
+        }
+        table.constraints.remove(index);
+        Ok(())
+    }
+
+    pub(super) fn alter_view_actions(&mut self, view: &ViewObject, actions: &[AlterTableOperation]) -> PgResult<()> {
+        let mut view = view.clone();
+        for action in actions {
+            match action {
+                AlterTableOperation::RenameTable { table_name } => {
+                    let (RenameTableNameKind::As(name) | RenameTableNameKind::To(name)) = table_name;
+                    let (_, new) = split_name(name)?;
+                    let new = self.cut_name(new);
+                    self.check_free(view.schema, &new)?;
+                    self.warn_dependents(view.oid, &view.name)?;
+                    view.name = new;
+                }
+                AlterTableOperation::OwnerTo { new_owner } => view.owner = self.owner_named(new_owner)?.oid,
+                other => {
+                    return Err(PgError::new(
+                        sqlstate::WRONG_OBJECT_TYPE,
+                        format!("ALTER action {other} cannot be performed on relation \"{}\"", view.name),
+                    )
+                    .detail("This operation is not supported for views."));
+                }
+            }
+        }
+        self.put(view);
+        Ok(())
+    }
+
+    pub(super) fn check_free(&self, schema: u32, name: &str) -> PgResult<()> {
+        if self.catalog.relation_exists(schema, name) {
+            return Err(PgError::new(sqlstate::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")));
+        }
+        Ok(())
+    }
+
+    /// Views keep their text, which would not find the relation under its new name.
+    fn warn_dependents(&self, oid: u32, name: &str) -> PgResult<()> {
+        match self.catalog.dependents(oid).next() {
+            Some(view) => Err(PgError::unsupported(format!(
+                "relation \"{name}\" cannot be renamed while view \"{}\" reads it",
+                view.name
+            ))
+            .hint("Drop the view, rename the relation and create the view again.")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn no_constraint(name: &str, table: &TableObject) -> PgError {
+    PgError::new(
+        sqlstate::UNDEFINED_OBJECT,
+        format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name),
+    )
+}
+
+fn contains_nulls(column: &str, table: &TableObject) -> PgError {
+    PgError::new(
+        sqlstate::NOT_NULL_VIOLATION,
+        format!("column \"{column}\" of relation \"{}\" contains null values", table.name),
+    )
+}
+
+/// Does `order_by` or `partition_by` name the column?
+fn names_column(key: &str, value: &str, column: &str) -> bool {
+    matches!(key, "order_by" | "partition_by")
+        && value.split([',', '(', ')']).any(|word| word.trim().trim_matches('"') == column)
+}
+
+/// Does a query's text hold a word, or a star that may stand for it? Errs on the side of yes.
+fn mentions(query: &str, name: &str) -> bool {
+    query.contains('*') || query.to_lowercase().contains(&name.to_lowercase())
+}
+
+/// An expression's text with one column renamed.
+fn rename_in(text: &str, old: &str, new: &str) -> PgResult<Expr> {
+    struct Rename<'a>(&'a str, &'a str);
+    impl VisitorMut for Rename<'_> {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            let ident = match expr {
+                Expr::Identifier(ident) => Some(ident),
+                Expr::CompoundIdentifier(parts) => parts.last_mut(),
+                _ => None,
+            };
+            if let Some(ident) = ident
+                && fold(ident) == self.0
+            {
+                *ident = Ident::with_quote('"', self.1);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut expr = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql(text)
+        .and_then(|mut parser| parser.parse_expr())
+        .map_err(|error| PgError::internal(format!("stored expression {text} cannot be read: {error}")))?;
+    match expr.visit(&mut Rename(old, new)) {
+        ControlFlow::Continue(()) => Ok(expr),
+        ControlFlow::Break(()) => Err(PgError::internal("renaming never stops early")),
+    }
+}

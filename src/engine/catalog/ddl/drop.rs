@@ -1,0 +1,386 @@
+//! DROP of every kind: what stands in the way, and what CASCADE takes along.
+
+use std::collections::BTreeSet;
+
+use tributary_pg::error::{PgError, PgResult};
+use tributary_pg::sqlstate;
+
+use super::constraint::is_key;
+use super::{Ddl, is_system_schema, shown_name, split_name};
+use crate::dialect::sqlparser::ast::{ObjectName, ObjectType};
+use crate::engine::catalog::{ConstraintKind, Relation, TableObject, oid};
+
+/// Dependents named in DETAIL; the rest is counted.
+const DETAIL_MAX: usize = 100;
+
+/// Something that goes with what is dropped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dropped {
+    /// A table or view.
+    Relation(u32),
+    /// A foreign key: table OID and constraint OID.
+    ForeignKey(u32, u32),
+}
+
+impl Ddl<'_> {
+    /// DROP kind [IF EXISTS] name, ... [CASCADE]
+    pub(super) fn drop(
+        &mut self,
+        kind: &ObjectType,
+        names: &[ObjectName],
+        if_exists: bool,
+        cascade: bool,
+    ) -> PgResult<&'static str> {
+        match kind {
+            ObjectType::Table => self.drop_relations(names, 'r', if_exists, cascade).map(|()| "DROP TABLE"),
+            ObjectType::View => self.drop_relations(names, 'v', if_exists, cascade).map(|()| "DROP VIEW"),
+            ObjectType::Index => self.drop_indexes(names, if_exists, cascade).map(|()| "DROP INDEX"),
+            ObjectType::Schema => self.drop_schemas(names, if_exists, cascade).map(|()| "DROP SCHEMA"),
+            ObjectType::Sequence | ObjectType::MaterializedView if if_exists => {
+                let word = if *kind == ObjectType::Sequence { "sequence" } else { "materialized view" };
+                for name in names {
+                    let (_, name) = split_name(name)?;
+                    self.say(format!("{word} \"{name}\" does not exist, skipping"));
+                }
+                Ok(if *kind == ObjectType::Sequence { "DROP SEQUENCE" } else { "DROP MATERIALIZED VIEW" })
+            }
+            ObjectType::Database => Err(PgError::unsupported("one server holds one database")),
+            other => Err(PgError::unsupported(format!("DROP {other} is not supported"))),
+        }
+    }
+
+    fn drop_relations(&mut self, names: &[ObjectName], kind: char, if_exists: bool, cascade: bool) -> PgResult<()> {
+        let word = if kind == 'r' { "table" } else { "view" };
+        let mut doomed = Vec::new();
+        for name in names {
+            let (schema, own) = split_name(name)?;
+            let shown = shown_name(schema.as_deref(), &own);
+            let found = self.find_relation(schema.as_deref(), &own);
+            match found {
+                None => {
+                    if !if_exists {
+                        return Err(PgError::new(
+                            sqlstate::UNDEFINED_TABLE,
+                            format!("{word} \"{shown}\" does not exist"),
+                        ));
+                    }
+                    let missing = schema.as_deref().filter(|schema| self.catalog.schema(schema).is_none());
+                    match missing {
+                        Some(schema) => self.say(format!("schema \"{schema}\" does not exist, skipping")),
+                        None => self.say(format!("{word} \"{own}\" does not exist, skipping")),
+                    }
+                }
+                Some(Relation::System(..)) => {
+                    return Err(PgError::new(
+                        sqlstate::INSUFFICIENT_PRIVILEGE,
+                        format!("permission denied: \"{own}\" is a system catalog"),
+                    ));
+                }
+                Some(Relation::Table(table)) if kind == 'r' => {
+                    self.must_own_or_schema(table.owner, table.schema, "table", &own)?;
+                    doomed.push((table.oid, own));
+                }
+                Some(Relation::View(view)) if kind == 'v' => {
+                    self.must_own_or_schema(view.owner, view.schema, "view", &own)?;
+                    doomed.push((view.oid, own));
+                }
+                Some(other) => return Err(wrong_kind(&own, word, &other)),
+            }
+        }
+        let together: BTreeSet<u32> = doomed.iter().map(|(oid, _)| *oid).collect();
+        for (oid, name) in &doomed {
+            let dependents = self.dependents_of(*oid, &together);
+            self.drop_dependents(&format!("{word} {name}"), dependents, cascade)?;
+        }
+        for (oid, _) in doomed {
+            self.take(oid);
+        }
+        Ok(())
+    }
+
+    /// Views over a relation and foreign keys to it, directly or through other views, without those in `together`.
+    fn dependents_of(&self, relation: u32, together: &BTreeSet<u32>) -> Vec<Dropped> {
+        let mut found = Vec::new();
+        let mut queue = vec![relation];
+        let mut seen = together.clone();
+        while let Some(oid) = queue.pop() {
+            for view in self.catalog.dependents(oid) {
+                if seen.insert(view.oid) {
+                    found.push(Dropped::Relation(view.oid));
+                    queue.push(view.oid);
+                }
+            }
+            for table in self.catalog.tables.values().filter(|table| table.oid != oid && !together.contains(&table.oid))
+            {
+                for constraint in &table.constraints {
+                    if constraint.references.as_ref().is_some_and(|key| key.table == oid) {
+                        found.push(Dropped::ForeignKey(table.oid, constraint.oid));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Drops what depends on something, or says what does.
+    pub(super) fn drop_dependents(&mut self, what: &str, dependents: Vec<Dropped>, cascade: bool) -> PgResult<()> {
+        if dependents.is_empty() {
+            return Ok(());
+        }
+        let described: Vec<String> = dependents.iter().map(|dropped| self.describe(dropped)).collect();
+        if !cascade {
+            let mut lines: Vec<String> =
+                described.iter().take(DETAIL_MAX).map(|name| format!("{name} depends on {what}")).collect();
+            if described.len() > DETAIL_MAX {
+                lines.push(format!("and {} other objects (see server log for list)", described.len() - DETAIL_MAX));
+            }
+            return Err(PgError::new(
+                sqlstate::DEPENDENT_OBJECTS_STILL_EXIST,
+                format!("cannot drop {what} because other objects depend on it"),
+            )
+            .detail(lines.join("\n"))
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        match described.as_slice() {
+            [only] => self.say(format!("drop cascades to {only}")),
+            several => {
+                let lines: Vec<String> = several.iter().map(|name| format!("drop cascades to {name}")).collect();
+                let notice = PgError::new(
+                    sqlstate::SUCCESSFUL_COMPLETION,
+                    format!("drop cascades to {} other objects", several.len()),
+                );
+                self.notice(notice.detail(lines.join("\n")));
+            }
+        }
+        for dropped in dependents {
+            match dropped {
+                Dropped::Relation(oid) => self.take(oid),
+                Dropped::ForeignKey(table, constraint) => self.drop_one_constraint(table, constraint),
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_one_constraint(&mut self, table: u32, constraint: u32) {
+        if let Some(table) = self.catalog.tables.get(&table) {
+            let mut table = table.as_ref().clone();
+            table.constraints.retain(|other| other.oid != constraint);
+            self.put(table);
+        }
+    }
+
+    /// Foreign keys of other tables that rely on these indexes.
+    pub(super) fn drop_foreign_keys(
+        &mut self,
+        table: &TableObject,
+        indexes: &[u32],
+        what: &str,
+        cascade: bool,
+    ) -> PgResult<()> {
+        let keys: Vec<Dropped> = self
+            .catalog
+            .tables
+            .values()
+            .filter(|other| other.oid != table.oid)
+            .flat_map(|other| {
+                let relies = other.constraints.iter().filter(|constraint| {
+                    constraint.kind == ConstraintKind::ForeignKey && indexes.contains(&constraint.index_oid)
+                });
+                relies.map(|constraint| Dropped::ForeignKey(other.oid, constraint.oid))
+            })
+            .collect();
+        self.drop_dependents(what, keys, cascade)
+    }
+
+    /// `view v`, `constraint c on table t`; names are qualified when search_path does not find them.
+    fn describe(&self, dropped: &Dropped) -> String {
+        match dropped {
+            Dropped::Relation(oid) => match (self.catalog.tables.get(oid), self.catalog.views.get(oid)) {
+                (Some(table), _) => format!("table {}", self.visible_name(table.schema, &table.name)),
+                (_, Some(view)) => format!("view {}", self.visible_name(view.schema, &view.name)),
+                _ => format!("relation {oid}"),
+            },
+            Dropped::ForeignKey(table, constraint) => match self.catalog.tables.get(table) {
+                Some(table) => {
+                    let name = table.constraints.iter().find(|other| other.oid == *constraint);
+                    let name = name.map_or("", |constraint| &constraint.name);
+                    format!("constraint {name} on table {}", self.visible_name(table.schema, &table.name))
+                }
+                None => format!("constraint {constraint}"),
+            },
+        }
+    }
+
+    fn visible_name(&self, schema: u32, name: &str) -> String {
+        let schema_name = self.catalog.schema_name(schema);
+        if self.search_path.iter().any(|path| path == schema_name) {
+            name.to_owned()
+        } else {
+            format!("{schema_name}.{name}")
+        }
+    }
+
+    fn find_relation(&self, schema: Option<&str>, name: &str) -> Option<Relation> {
+        self.catalog.resolve(self.search_path, schema, name).ok()
+    }
+
+    fn must_own_or_schema(&self, owner: u32, schema: u32, kind: &str, name: &str) -> PgResult<()> {
+        if self.catalog.schemas.get(&schema).is_some_and(|schema| self.owns(schema.owner)) {
+            return Ok(());
+        }
+        self.must_own(owner, kind, name)
+    }
+
+    fn drop_indexes(&mut self, names: &[ObjectName], if_exists: bool, cascade: bool) -> PgResult<()> {
+        for name in names {
+            let (schema, own) = split_name(name)?;
+            let schemas: Vec<u32> = match &schema {
+                Some(schema) => self.catalog.schema(schema).map(|schema| schema.oid).into_iter().collect(),
+                None => self.search_path.iter().filter_map(|name| self.catalog.schema(name)).map(|s| s.oid).collect(),
+            };
+            let found = schemas.iter().find_map(|schema| self.catalog.index_named(*schema, &own));
+            let Some((table, index)) = found else {
+                if let Some(other) = self.find_relation(schema.as_deref(), &own) {
+                    return Err(wrong_kind(&own, "index", &other));
+                }
+                if if_exists {
+                    self.say(format!("index \"{own}\" does not exist, skipping"));
+                    continue;
+                }
+                let shown = shown_name(schema.as_deref(), &own);
+                return Err(PgError::new(sqlstate::UNDEFINED_OBJECT, format!("index \"{shown}\" does not exist")));
+            };
+            self.must_own(table.owner, "index", &own)?;
+            let owner =
+                table.constraints.iter().find(|constraint| is_key(constraint) && constraint.index_oid == index.oid);
+            if let Some(constraint) = owner {
+                return Err(PgError::new(
+                    sqlstate::DEPENDENT_OBJECTS_STILL_EXIST,
+                    format!(
+                        "cannot drop index {own} because constraint {} on table {} requires it",
+                        constraint.name, table.name
+                    ),
+                )
+                .hint(format!("You can drop constraint {} on table {} instead.", constraint.name, table.name)));
+            }
+            let (mut table, oid) = (table.as_ref().clone(), index.oid);
+            self.drop_foreign_keys(&table, &[oid], &format!("index {own}"), cascade)?;
+            table.indexes.retain(|index| index.oid != oid);
+            self.put(table);
+        }
+        Ok(())
+    }
+
+    fn drop_schemas(&mut self, names: &[ObjectName], if_exists: bool, cascade: bool) -> PgResult<()> {
+        for name in names {
+            let (_, name) = split_name(name)?;
+            let Some(schema) = self.catalog.schema(&name).cloned() else {
+                let message = format!("schema \"{name}\" does not exist");
+                if if_exists {
+                    self.say(format!("{message}, skipping"));
+                    continue;
+                }
+                return Err(PgError::new(sqlstate::UNDEFINED_SCHEMA, message));
+            };
+            self.must_own(schema.owner, "schema", &name)?;
+            if is_system_schema(schema.oid) {
+                return Err(PgError::new(
+                    sqlstate::DEPENDENT_OBJECTS_STILL_EXIST,
+                    format!("cannot drop schema {name} because it is required by the database system"),
+                ));
+            }
+            let mut inside: Vec<Dropped> = Vec::new();
+            let tables = self.catalog.tables.values().filter(|table| table.schema == schema.oid);
+            inside.extend(tables.map(|table| Dropped::Relation(table.oid)));
+            let views = self.catalog.views.values().filter(|view| view.schema == schema.oid);
+            inside.extend(views.map(|view| Dropped::Relation(view.oid)));
+            let together: BTreeSet<u32> =
+                inside.iter().filter_map(|d| if let Dropped::Relation(oid) = d { Some(*oid) } else { None }).collect();
+            for oid in &together {
+                for dependent in self.dependents_of(*oid, &together) {
+                    if !inside.contains(&dependent) {
+                        inside.push(dependent);
+                    }
+                }
+            }
+            self.drop_dependents(&format!("schema {name}"), inside, cascade)?;
+            self.take(schema.oid);
+        }
+        Ok(())
+    }
+
+    pub(super) fn drop_roles(&mut self, names: &[String], if_exists: bool) -> PgResult<()> {
+        if !self.role.superuser && !self.role.create_role {
+            return Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, "permission denied to drop role"));
+        }
+        for name in names {
+            let Some(role) = self.catalog.role(name).cloned() else {
+                let message = format!("role \"{name}\" does not exist");
+                if if_exists {
+                    self.say(format!("{message}, skipping"));
+                    continue;
+                }
+                return Err(PgError::new(sqlstate::UNDEFINED_OBJECT, message));
+            };
+            if role.oid == self.role.oid {
+                return Err(PgError::new(sqlstate::OBJECT_IN_USE, "current user cannot be dropped"));
+            }
+            if role.superuser && !self.role.superuser {
+                return Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, "must be superuser to drop superusers"));
+            }
+            if role.oid < oid::FIRST_USER {
+                return Err(PgError::new(
+                    sqlstate::DEPENDENT_OBJECTS_STILL_EXIST,
+                    format!("cannot drop role {name} because it is required by the database system"),
+                ));
+            }
+            self.refuse_owner(&role.name, role.oid)?;
+            let members: Vec<_> = self
+                .catalog
+                .roles
+                .values()
+                .filter(|member| member.member_of.iter().any(|membership| membership.role == role.oid))
+                .cloned()
+                .collect();
+            for member in members {
+                let mut member = member.as_ref().clone();
+                member.member_of.retain(|membership| membership.role != role.oid);
+                self.put(member);
+            }
+            self.take(role.oid);
+        }
+        Ok(())
+    }
+
+    /// 2BP01 while the role owns something.
+    fn refuse_owner(&self, name: &str, role: u32) -> PgResult<()> {
+        let mut owned = Vec::new();
+        for schema in self.catalog.schemas.values().filter(|schema| schema.owner == role) {
+            owned.push(format!("owner of schema {}", schema.name));
+        }
+        for table in self.catalog.tables.values().filter(|table| table.owner == role) {
+            owned.push(format!("owner of table {}", self.visible_name(table.schema, &table.name)));
+        }
+        for view in self.catalog.views.values().filter(|view| view.owner == role) {
+            owned.push(format!("owner of view {}", self.visible_name(view.schema, &view.name)));
+        }
+        if owned.is_empty() {
+            return Ok(());
+        }
+        Err(PgError::new(
+            sqlstate::DEPENDENT_OBJECTS_STILL_EXIST,
+            format!("role \"{name}\" cannot be dropped because some objects depend on it"),
+        )
+        .detail(owned.join("\n")))
+    }
+}
+
+/// 42809 with the hint that names the right statement.
+fn wrong_kind(name: &str, wanted: &str, found: &Relation) -> PgError {
+    let article = if wanted.starts_with('i') { "an" } else { "a" };
+    let hint = match found {
+        Relation::Table(_) => "Use DROP TABLE to remove a table.",
+        _ => "Use DROP VIEW to remove a view.",
+    };
+    PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("\"{name}\" is not {article} {wanted}")).hint(hint)
+}

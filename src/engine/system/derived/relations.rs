@@ -1,0 +1,273 @@
+//! pg_class, pg_attribute, pg_rewrite.
+
+use tributary_pg::error::PgResult;
+
+use crate::engine::catalog::{Catalog, ConstraintKind, TableObject, ViewObject, oid};
+use crate::engine::system::fixed::{self, SystemType};
+use crate::engine::system::relation::relations;
+use crate::engine::system::rows::{Cell, Rows};
+
+const HEAP: u32 = 2;
+const BTREE: u32 = 403;
+const HASH: u32 = 405;
+/// Views have no access method.
+const NONE: u32 = 0;
+
+/// OID of an access method.
+pub(super) fn method_oid(method: &str) -> u32 {
+    if method == "hash" { HASH } else { BTREE }
+}
+
+/// pg_class
+pub(super) fn class(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
+    for relation in relations() {
+        let table = relation.relkind == 'r';
+        rows.push([
+            ("oid", relation.oid.into()),
+            ("relname", relation.name.into()),
+            ("relnamespace", relation.schema_oid.into()),
+            ("reltype", relation.row_type.into()),
+            ("relowner", oid::BOOTSTRAP_ROLE.into()),
+            ("relam", if table { HEAP } else { NONE }.into()),
+            ("reltuples", Cell::Float(-1.0)),
+            ("relpersistence", "p".into()),
+            ("relkind", relation.relkind.into()),
+            ("relnatts", small(relation.columns.len())),
+            ("relhasrules", (!table).into()),
+            ("relispopulated", true.into()),
+            ("relreplident", "n".into()),
+            ("relacl", vec!["postgres=arwdDxt/postgres", "=r/postgres"].into()),
+        ]);
+    }
+    for table in catalog.tables.values() {
+        push_table(catalog, table, rows);
+    }
+    for view in catalog.views.values() {
+        push_view(view, rows);
+    }
+    Ok(())
+}
+
+fn push_table(catalog: &Catalog, table: &TableObject, rows: &mut Rows) {
+    let checks = table.constraints.iter().filter(|constraint| constraint.kind == ConstraintKind::Check).count();
+    let foreign = table.constraints.iter().any(|constraint| constraint.kind == ConstraintKind::ForeignKey)
+        || catalog
+            .tables
+            .values()
+            .flat_map(|other| &other.constraints)
+            .any(|constraint| constraint.references.as_ref().is_some_and(|key| key.table == table.oid));
+    let options: Vec<String> = table.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    rows.push([
+        ("oid", table.oid.into()),
+        ("relname", table.name.clone().into()),
+        ("relnamespace", table.schema.into()),
+        ("reltype", table.row_type.into()),
+        ("relowner", table.owner.into()),
+        ("relam", HEAP.into()),
+        ("relfilenode", table.oid.into()),
+        ("reltuples", Cell::Float(-1.0)),
+        ("relhasindex", (!table.indexes.is_empty()).into()),
+        ("relpersistence", "p".into()),
+        ("relkind", "r".into()),
+        ("relnatts", small(table.columns.len())),
+        ("relchecks", small(checks)),
+        ("relhastriggers", foreign.into()),
+        ("relispopulated", true.into()),
+        ("relreplident", "d".into()),
+        ("relminmxid", 1_u32.into()),
+        ("relacl", table.acl.clone().into()),
+        ("reloptions", if options.is_empty() { Cell::Null } else { options.into() }),
+    ]);
+    for index in &table.indexes {
+        rows.push([
+            ("oid", index.oid.into()),
+            ("relname", index.name.clone().into()),
+            ("relnamespace", table.schema.into()),
+            ("relowner", table.owner.into()),
+            ("relam", method_oid(&index.method).into()),
+            ("relfilenode", index.oid.into()),
+            ("reltuples", Cell::Float(-1.0)),
+            ("relpersistence", "p".into()),
+            ("relkind", "i".into()),
+            ("relnatts", small(index.columns.len())),
+            ("relispopulated", true.into()),
+            ("relreplident", "n".into()),
+        ]);
+    }
+}
+
+fn push_view(view: &ViewObject, rows: &mut Rows) {
+    rows.push([
+        ("oid", view.oid.into()),
+        ("relname", view.name.clone().into()),
+        ("relnamespace", view.schema.into()),
+        ("reltype", view.row_type.into()),
+        ("relowner", view.owner.into()),
+        ("reltuples", Cell::Float(-1.0)),
+        ("relpersistence", "p".into()),
+        ("relkind", "v".into()),
+        ("relnatts", small(view.columns.len())),
+        ("relhasrules", true.into()),
+        ("relispopulated", true.into()),
+        ("relreplident", "n".into()),
+        ("relacl", view.acl.clone().into()),
+    ]);
+}
+
+/// What pg_attribute says of one column.
+struct Attribute {
+    relation: u32,
+    attnum: i16,
+    name: Cell,
+    type_oid: u32,
+    typmod: i32,
+    not_null: bool,
+    has_default: bool,
+    dropped: bool,
+    collation: Option<u32>,
+    stat_target: i32,
+}
+
+/// pg_attribute
+pub(super) fn attribute(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
+    for relation in relations() {
+        for (attnum, column) in (1..).zip(&relation.columns) {
+            let attribute = Attribute {
+                relation: relation.oid,
+                attnum,
+                name: column.name.into(),
+                type_oid: column.type_oid,
+                typmod: column.typmod,
+                not_null: column.not_null,
+                has_default: false,
+                dropped: false,
+                collation: Some(column.collation),
+                stat_target: -1,
+            };
+            push_attribute(catalog, attribute, rows);
+        }
+    }
+    for table in catalog.tables.values() {
+        for column in &table.columns {
+            let attribute = Attribute {
+                relation: table.oid,
+                attnum: column.attnum,
+                name: column.name.clone().into(),
+                type_oid: if column.dropped { 0 } else { column.type_oid },
+                typmod: column.typmod,
+                not_null: column.not_null,
+                has_default: column.default.is_some(),
+                dropped: column.dropped,
+                collation: None,
+                stat_target: if column.dropped { 0 } else { -1 },
+            };
+            push_attribute(catalog, attribute, rows);
+        }
+        for index in &table.indexes {
+            for (attnum, key) in (1..).zip(&index.columns) {
+                let Some(column) = table.column_by_attnum(*key) else { continue };
+                let attribute = Attribute {
+                    relation: index.oid,
+                    attnum,
+                    name: column.name.clone().into(),
+                    type_oid: column.type_oid,
+                    typmod: column.typmod,
+                    not_null: false,
+                    has_default: false,
+                    dropped: false,
+                    collation: None,
+                    stat_target: -1,
+                };
+                push_attribute(catalog, attribute, rows);
+            }
+        }
+    }
+    for view in catalog.views.values() {
+        for (attnum, (name, type_oid, typmod)) in (1..).zip(&view.columns) {
+            let attribute = Attribute {
+                relation: view.oid,
+                attnum,
+                name: name.clone().into(),
+                type_oid: *type_oid,
+                typmod: *typmod,
+                not_null: false,
+                has_default: false,
+                dropped: false,
+                collation: None,
+                stat_target: -1,
+            };
+            push_attribute(catalog, attribute, rows);
+        }
+    }
+    Ok(())
+}
+
+fn push_attribute(catalog: &Catalog, attribute: Attribute, rows: &mut Rows) {
+    let ty = type_facts(catalog, attribute.type_oid);
+    let dimensions = i32::from(ty.is_some_and(|ty| ty.length == -1 && ty.element != 0 && ty.name.starts_with('_')));
+    let collation = attribute.collation.unwrap_or_else(|| ty.map_or(0, |ty| ty.collation));
+    rows.push([
+        ("attrelid", attribute.relation.into()),
+        ("attname", attribute.name),
+        ("atttypid", attribute.type_oid.into()),
+        ("attstattarget", attribute.stat_target.into()),
+        ("attlen", ty.map_or(-1, |ty| ty.length).into()),
+        ("attnum", attribute.attnum.into()),
+        ("attndims", dimensions.into()),
+        ("attcacheoff", (-1_i32).into()),
+        ("atttypmod", attribute.typmod.into()),
+        ("attbyval", ty.is_some_and(|ty| ty.by_value).into()),
+        ("attalign", ty.map_or("i", |ty| ty.align).into()),
+        ("attstorage", ty.map_or("x", |ty| ty.storage).into()),
+        ("attnotnull", attribute.not_null.into()),
+        ("atthasdef", attribute.has_default.into()),
+        ("attisdropped", attribute.dropped.into()),
+        ("attislocal", true.into()),
+        ("attcollation", collation.into()),
+    ]);
+}
+
+/// Facts of a type; row types of user relations behave like any composite.
+fn type_facts(catalog: &Catalog, type_oid: u32) -> Option<SystemType> {
+    if let Some(ty) = fixed::types().get(&type_oid) {
+        return Some(*ty);
+    }
+    let user = catalog.tables.values().any(|table| table.row_type == type_oid || table.array_type == type_oid)
+        || catalog.views.values().any(|view| view.row_type == type_oid || view.array_type == type_oid);
+    (user || super::types::own(type_oid).is_some()).then_some(SystemType {
+        oid: type_oid,
+        name: "",
+        schema_oid: 0,
+        length: -1,
+        by_value: false,
+        element: 0,
+        array: 0,
+        relation: 0,
+        align: "d",
+        storage: "x",
+        collation: 0,
+    })
+}
+
+/// pg_rewrite: the _RETURN rule of each view, numbered by the view itself.
+pub(super) fn rewrite(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
+    let system = relations().iter().filter(|relation| relation.relkind == 'v').map(|relation| relation.oid);
+    for view in system.chain(catalog.views.keys().copied()) {
+        rows.push([
+            ("oid", view.into()),
+            ("rulename", "_RETURN".into()),
+            ("ev_class", view.into()),
+            ("ev_type", "1".into()),
+            ("ev_enabled", "O".into()),
+            ("is_instead", true.into()),
+            ("ev_qual", "<>".into()),
+            ("ev_action", "<>".into()),
+        ]);
+    }
+    Ok(())
+}
+
+/// A count as smallint.
+pub(super) fn small(count: usize) -> Cell {
+    Cell::Int(i64::try_from(count).unwrap_or(i64::from(i16::MAX)))
+}
