@@ -20,6 +20,7 @@ mod settings;
 mod statement;
 pub mod system;
 mod table;
+mod table_functions;
 mod transaction;
 
 use std::collections::HashMap;
@@ -189,8 +190,11 @@ fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::co
     let defaults = std::mem::take(builder.expr_planners()).unwrap_or_default();
     let planners = pg::expr_planners().into_iter().chain(defaults).collect();
     let analyzer = datafusion::optimizer::Analyzer::new();
-    let mut state =
-        builder.with_expr_planners(planners).with_analyzer_rules(pg::analyzer_rules(analyzer.rules)).build();
+    let mut state = builder
+        .with_expr_planners(planners)
+        .with_relation_planners(table_functions::relation_planners())
+        .with_analyzer_rules(pg::analyzer_rules(analyzer.rules))
+        .build();
     pg::register_functions(&mut state)?;
     system::register_functions(&mut state)?;
     tributary_udfs::register_all(&mut state)?;
@@ -209,6 +213,8 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
     options.sql_parser.collect_spans = true;
     options.sql_parser.map_string_types_to_utf8view = true;
     options.sql_parser.default_null_ordering = "nulls_max".to_owned();
+    // Reports end in a sort; without this the planner would drop it as that of a subquery.
+    options.sql_parser.enable_subquery_sort_elimination = false;
     options.execution.time_zone = Some("UTC".to_owned());
     session
 }

@@ -1,7 +1,7 @@
 //! DataFusion's errors as PostgreSQL's: our own travel inside as `External`, its own are mapped by kind.
 
 use datafusion::common::{DataFusionError, SchemaError};
-use tributary_pg::error::PgError;
+use tributary_pg::error::{PgError, SqlState};
 use tributary_pg::sqlstate;
 
 /// The client's view of an engine error.
@@ -9,14 +9,14 @@ pub(in crate::engine) fn map_error(error: DataFusionError) -> PgError {
     match error {
         DataFusionError::External(inner) => match inner.downcast::<PgError>() {
             Ok(ours) => *ours,
-            Err(other) => PgError::internal(other.to_string()),
+            Err(other) => map_function_error(&DataFusionError::External(other)),
         },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => map_error(*inner),
         DataFusionError::Shared(inner) => match inner.as_ref() {
             DataFusionError::External(boxed) if boxed.is::<PgError>() => {
                 boxed.downcast_ref::<PgError>().cloned().expect("checked by the guard")
             }
-            other => PgError::internal(other.strip_backtrace()),
+            other => map_function_error(other),
         },
         DataFusionError::NotImplemented(message) => PgError::unsupported(message),
         DataFusionError::ResourcesExhausted(message) => {
@@ -31,6 +31,18 @@ pub(in crate::engine) fn map_error(error: DataFusionError) -> PgError {
             }
             other => PgError::new(sqlstate::SYNTAX_ERROR, other.to_string()),
         },
-        other => PgError::internal(other.strip_backtrace()),
+        other => map_function_error(&other),
     }
+}
+
+/// The error of one of our functions, wherever it was wrapped; anything else is internal.
+fn map_function_error(error: &DataFusionError) -> PgError {
+    let Some(ours) = tributary_udfs::SqlError::find(error) else {
+        return PgError::internal(error.strip_backtrace());
+    };
+    let code = SqlState::parse(ours.sqlstate).unwrap_or(sqlstate::INTERNAL_ERROR);
+    let mut error = PgError::new(code, ours.message.clone());
+    error.detail = ours.detail.clone();
+    error.hint = ours.hint.clone();
+    error
 }

@@ -1,0 +1,258 @@
+//! Reports against the golden tables of the shop log, over several partitions and batch sizes, and their refusals.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::datasource::MemTable;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use tributary_pg::error::PgError;
+
+use super::*;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/behaviour/ecom");
+
+fn read(name: &str) -> String {
+    let path = format!("{DATA}/{name}");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The shop log as one batch.
+fn shop_log() -> RecordBatch {
+    let mut text = String::new();
+    let file = std::fs::File::open(format!("{DATA}/ecom.csv.gz")).unwrap();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    let names =
+        ["user_id", "session_id", "event", "ts", "platform", "acquisition_channel", "user_cohort", "user_lifecycle"];
+    let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    let mut fields = Vec::new();
+    for (at, name) in names.into_iter().enumerate() {
+        let values: StringArray = rows.iter().map(|row| Some(row[at]).filter(|value| !value.is_empty())).collect();
+        let column: ArrayRef = match name {
+            "ts" => arrow::compute::cast(&values, &DataType::Timestamp(TimeUnit::Microsecond, None)).unwrap(),
+            _ => Arc::new(values),
+        };
+        fields.push(Field::new(name, column.data_type().clone(), true));
+        columns.push(column);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+/// A context with the reports over the shop log in this many partitions.
+fn context(partitions: usize, batch_rows: usize) -> SessionContext {
+    let mut config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(batch_rows);
+    config.options_mut().sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
+    let mut builder = SessionStateBuilder::new_with_default_features().with_config(config);
+    builder = builder.with_relation_planners(relation_planners());
+    let mut state = builder.build();
+    tributary_udfs::register_all(&mut state).unwrap();
+    let context = SessionContext::new_with_state(state);
+    let log = shop_log();
+    let rows = log.num_rows().div_ceil(partitions);
+    let slices = (0..partitions).map(|at| {
+        let slice = log.slice(at * rows, rows.min(log.num_rows() - at * rows));
+        (0..slice.num_rows().div_ceil(1000))
+            .map(|at| slice.slice(at * 1000, 1000.min(slice.num_rows() - at * 1000)))
+            .collect()
+    });
+    let table = MemTable::try_new(log.schema(), slices.collect()).unwrap();
+    context.register_table("ecom", Arc::new(table)).unwrap();
+    context
+}
+
+async fn query(context: &SessionContext, sql: &str) -> Result<Vec<Vec<String>>> {
+    let batches = context.sql(sql).await?.collect().await?;
+    let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S"));
+    let mut rows = Vec::new();
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            let cell = |column: &ArrayRef| cell(column, row, &options);
+            rows.push(batch.columns().iter().map(cell).collect());
+        }
+    }
+    Ok(rows)
+}
+
+/// A value as the golden files have it.
+fn cell(column: &ArrayRef, row: usize, options: &FormatOptions) -> String {
+    if column.is_null(row) {
+        return String::new();
+    }
+    match column.data_type() {
+        DataType::Boolean => (if column.as_boolean().value(row) { "t" } else { "f" }).to_owned(),
+        DataType::Float64 => format!("{:?}", column.as_primitive::<Float64Type>().value(row)),
+        DataType::List(_) => {
+            let items = column.as_list::<i32>().value(row);
+            let formatter = ArrayFormatter::try_new(items.as_ref(), options).unwrap();
+            let items: Vec<String> = (0..items.len()).map(|at| format!("\"{}\"", formatter.value(at))).collect();
+            format!("{{{}}}", items.join(","))
+        }
+        _ => ArrayFormatter::try_new(column.as_ref(), options).unwrap().value(row).to_string(),
+    }
+}
+
+/// Splits a CSV line; quotes double inside quoted fields.
+fn split(line: &str) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => {
+                letters.next();
+                field.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            other => field.push(other),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+fn equal(found: &str, expected: &str) -> bool {
+    match (found.parse::<f64>(), expected.parse::<f64>()) {
+        (Ok(found), Ok(expected)) => (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+        _ => found == expected,
+    }
+}
+
+/// Golden queries of the reports there are.
+fn golden() -> Vec<(String, String, Vec<Vec<String>>)> {
+    let list: serde_json::Value = serde_json::from_str(&read("golden.json")).unwrap();
+    let cases = list.as_array().unwrap().iter().filter(|case| {
+        let sql = case["sql"].as_str().unwrap();
+        names().iter().any(|name| sql.contains(&format!("FROM {name}(")))
+    });
+    cases
+        .map(|case| {
+            let rows = read(case["file"].as_str().unwrap()).lines().skip(1).map(split).collect::<Vec<_>>();
+            assert_eq!(rows.len() as u64, case["rows"].as_u64().unwrap());
+            // This context looks names up before it plans, so the relation is written as a subquery.
+            let sql = case["sql"].as_str().unwrap().replace("(ecom,", "((SELECT * FROM ecom),");
+            (case["id"].as_str().unwrap().to_owned(), sql, rows)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn golden_reports_on_any_partitioning_and_batch_size() {
+    assert!(golden().len() >= 5);
+    for (partitions, batch_rows) in [(1, 8192), (2, 8192), (7, 8192), (1, 1), (7, 1)] {
+        let context = context(partitions, batch_rows);
+        for (id, sql, mut expected) in golden() {
+            let mut found = query(&context, &sql).await.unwrap_or_else(|error| panic!("{id}: {error}"));
+            if id.starts_with("funnel_people") || id.starts_with("sessions") {
+                found.sort();
+                expected.sort();
+            }
+            assert_eq!(found.len(), expected.len(), "{id}");
+            for (found, expected) in found.iter().zip(&expected) {
+                let same = found.len() == expected.len() && found.iter().zip(expected).all(|(f, e)| equal(f, e));
+                assert!(same, "{id} on {partitions} partitions, batches of {batch_rows}:\n{found:?}\n{expected:?}");
+            }
+        }
+    }
+}
+
+async fn refusal(sql: &str) -> PgError {
+    let context = context(1, 8192);
+    crate::engine::pg::map_error(query(&context, sql).await.expect_err(sql))
+}
+
+#[tokio::test]
+async fn refused_calls() {
+    let funnel =
+        |options: &str| format!("SELECT * FROM funnel((SELECT * FROM ecom), unit => user_id, ts => ts{options})");
+    for (options, code, message) in [
+        ("", "42883", "function funnel(relation, unit => ..., ts => ...) does not exist"),
+        (
+            ", steps => [true], colour => 1",
+            "42883",
+            "function funnel(relation, unit => ..., ts => ..., steps => ..., colour => ...) does not exist",
+        ),
+        (", steps => [true], within => INTERVAL '1 month'", "22023", "window must have a fixed length"),
+        (", steps => [true], within => -1", "22023", "window must not be negative"),
+        (", steps => [true, event], within => 1", "42804", "step 2 must be boolean, not text"),
+        (", steps => [true], mode => 'strict'", "22023", "unrecognized funnel mode \"strict\""),
+        (", steps => [true], mode => 'allow_reentry'", "22023", "allow_reentry needs strict_order"),
+        (", steps => [true], by_at => 'middle'", "22023", "unknown value \"middle\" for by_at"),
+        (", steps => [true], labels => ['a', 'b']", "22023", "labels has 2 texts for 1 steps"),
+        (
+            ", steps => [true], labels => ['a'], labels => ['b']",
+            "42601",
+            "argument name \"labels\" used more than once",
+        ),
+    ] {
+        let error = refusal(&funnel(options)).await;
+        assert_eq!((error.code.as_str(), error.message.as_str()), (code, message), "{options}");
+    }
+    let many = vec!["true"; 65].join(", ");
+    let error = refusal(&funnel(&format!(", steps => [{many}]"))).await;
+    assert_eq!((error.code.as_str(), error.message.as_str()), ("54023", "funnel takes at most 64 steps"));
+    let error = refusal(&funnel("")).await;
+    assert_eq!(error.detail.as_deref(), Some("Option steps is missing."));
+    assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("unit, ts, steps (required), within")));
+}
+
+/// A small relation as text of a VALUES list.
+async fn rows(sql: &str) -> Vec<String> {
+    let found = query(&context(2, 8192), sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    found.into_iter().map(|row| row.join("|")).collect()
+}
+
+#[tokio::test]
+async fn open_and_lost_by_as_of() {
+    let sql = |as_of: &str| {
+        format!(
+            "SELECT step, people, open, lost FROM funnel((SELECT * FROM (VALUES (1, 0, 'a'), (2, 0, 'a'), (2, 5, 'b')) AS t(u, ts, e)), \
+             unit => u, ts => ts, steps => [e = 'a', e = 'b'], within => 10{as_of})"
+        )
+    };
+    assert_eq!(rows(&sql(", as_of => 9")).await, ["0|2|0|0", "1|2|1|0", "2|1|0|0"]);
+    assert_eq!(rows(&sql(", as_of => 10")).await, ["0|2|0|0", "1|2|0|1", "2|1|0|0"]);
+    // Without as_of it is the largest time, 5; rows after as_of are not seen.
+    assert_eq!(rows(&sql("")).await, ["0|2|0|0", "1|2|1|0", "2|1|0|0"]);
+    assert_eq!(rows(&sql(", as_of => 4")).await, ["0|2|0|0", "1|2|2|0", "2|0|0|0"]);
+}
+
+#[tokio::test]
+async fn killed_chains_are_lost() {
+    let sql = |options: &str| {
+        format!(
+            "SELECT step, people, open, lost FROM funnel((SELECT * FROM (VALUES (1, 0, 'a'), (1, 1, 'x')) AS t(u, ts, e)), \
+             unit => u, ts => ts, steps => [e = 'a', e = 'b'], within => 10{options})"
+        )
+    };
+    assert_eq!(rows(&sql("")).await[1], "1|1|1|0");
+    assert_eq!(rows(&sql(", mode => 'strict_order'")).await[1], "1|1|0|1");
+    assert_eq!(rows(&sql(", exclude => e = 'x'")).await[1], "1|1|0|1");
+}
+
+#[tokio::test]
+async fn empty_relations() {
+    let sql = |options: &str| {
+        format!(
+            "SELECT * FROM funnel((SELECT * FROM ecom WHERE false), unit => user_id, ts => ts, steps => [event = 'a', event <> 'b']{options})"
+        )
+    };
+    assert_eq!(rows(&sql("")).await, ["0|(all)|0|0|0||", "1|a|0|0|0||", "2|event <> 'b'|0|0|0||"]);
+    assert_eq!(rows(&sql(", by => platform")).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn by_takes_the_value_of_the_chosen_row() {
+    let sql = |by_at: &str| {
+        format!(
+            "SELECT * FROM funnel_people((SELECT * FROM (VALUES (1, 0, 'x', 'm'), (1, 1, 'a', 'n'), (1, 2, 'b', 'o'), (2, 3, 'x', NULL), (2, 3, 'y', 'q')) \
+             AS t(u, ts, e, c)), unit => u, ts => ts, steps => [e = 'a', e = 'b', e = 'c'], by => c, by_at => '{by_at}') ORDER BY u"
+        )
+    };
+    assert_eq!(rows(&sql("first")).await, ["1|n|2|1|2|f|{\"1\",\"2\"}", "2|q|0|||f|{}"]);
+    assert_eq!(rows(&sql("last")).await, ["1|o|2|1|2|f|{\"1\",\"2\"}", "2|q|0|||f|{}"]);
+}
