@@ -163,15 +163,20 @@ fn with_open(
 ) -> Result<LogicalPlanBuilder> {
     let (plan, open) = match (limited, as_of) {
         (false, _) => (plan, lit(false)),
-        (true, Some(as_of)) => (plan, ident(EXPIRES).gt(as_of).is_true()),
+        (true, Some(as_of)) => (plan, expires_after(as_of)),
         (true, None) => {
             let last = Expr::from(WindowFunction::new(max_udaf(), vec![ident(LAST_TS)])).alias(AS_OF);
-            (plan.window(vec![last])?, ident(EXPIRES).gt(ident(AS_OF)).is_true())
+            (plan.window(vec![last])?, expires_after(ident(AS_OF)))
         }
     };
     let mut columns = vec![ident(UNIT), ident("level"), ident("times"), open.alias("open")];
     columns.extend(with_by.then(|| ident(BY)));
     plan.project(columns)
+}
+
+/// Not `IS TRUE`, whose physical form is nullable where the logical one is not.
+fn expires_after(as_of: Expr) -> Expr {
+    ident(EXPIRES).is_not_null().and(ident(EXPIRES).gt(as_of))
 }
 
 fn steps(call: &mut Call) -> Result<Vec<Bound>> {
