@@ -168,6 +168,9 @@ impl FunnelScan {
     pub fn run(&mut self, rows: &[Row], excluded: &[i64]) -> FunnelOutcome {
         (self.best.alive, self.current.alive, self.top) = (0, 0, 0);
         self.reported.clear();
+        let between = self.rule.mode.between;
+        let rows_may_lie_between = !self.rule.mode.deduplication && !between.no_other && !between.no_step;
+        let plain = rows_may_lie_between && excluded.is_empty() && self.best.stride == 0;
         let mut excluded = excluded.iter().copied().peekable();
         let mut at = 0;
         while at < rows.len() && self.top < self.rule.step_count {
@@ -175,6 +178,11 @@ impl FunnelScan {
             let mut end = at + 1;
             while end < rows.len() && rows[end].ts == ts {
                 end += 1;
+            }
+            if plain && end == at + 1 && rows[at].mask.is_power_of_two() {
+                self.one_step(ts, rows[at].mask.trailing_zeros() as usize);
+                at = end;
+                continue;
             }
             while excluded.next_if(|&x| x < ts).is_some() {
                 self.best.alive = 0;
@@ -192,6 +200,22 @@ impl FunnelScan {
         }
         let alive = !complete && self.top > 0 && self.best.has(self.top - 1);
         FunnelOutcome { level: self.top, alive_since: alive.then(|| self.best.start[self.top.saturating_sub(1)]) }
+    }
+
+    /// The most frequent instant on its own: one row that is true for one step, where nothing is forbidden between rows and no times are
+    /// kept. Does what [`Self::instant`] does.
+    fn one_step(&mut self, ts: i64, step: usize) {
+        let best = &mut self.best;
+        let start = match step.checked_sub(1) {
+            None => ts,
+            Some(from) if best.alive >> from & 1 == 1 && self.rule.reaches(best.start[from], ts) => best.start[from],
+            Some(_) => return,
+        };
+        if best.alive >> step & 1 == 0 || start > best.start[step] {
+            best.alive |= 1 << step;
+            best.start[step] = start;
+        }
+        self.top = self.top.max(step + 1);
     }
 
     /// All rows of one instant.
