@@ -40,6 +40,8 @@ mod part;
 mod prepare;
 mod recover;
 mod relocation;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod sled_meta;
 mod snapshot;
 mod source;

@@ -7,6 +7,7 @@
 //! Does not: repair damaged rows or logs.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::blob::blob_path;
@@ -48,7 +49,7 @@ pub(crate) fn recover(
     opener: &dyn MetaOpener,
 ) -> Result<Recovered> {
     let data_dir = &config.data_dir;
-    at("create", data_dir, disk.create_dir(data_dir))?;
+    create_data_dir(disk.as_ref(), data_dir)?;
     if !config.allow_network_fs && at("stat", data_dir, disk.network(data_dir))? {
         return Err(StoreError::setting(format!(
             "data directory \"{}\" is on a network file system",
@@ -92,8 +93,20 @@ pub(crate) fn recover(
     })
 }
 
+/// Creates the data directory and its parents, durably.
+fn create_data_dir(disk: &dyn Disk, data_dir: &Path) -> Result<()> {
+    let missing: Vec<&Path> = data_dir.ancestors().take_while(|dir| !disk.exists(dir)).collect();
+    at("create", data_dir, disk.create_dir(data_dir))?;
+    for dir in missing {
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            at("sync", parent, disk.sync_dir(parent))?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads FORMAT and CHECKPOINT, or makes a new directory. The checkpoint is None when it is lost.
-fn identify(disk: &dyn Disk, data_dir: &std::path::Path) -> Result<([u8; 16], Option<Checkpoint>)> {
+fn identify(disk: &dyn Disk, data_dir: &Path) -> Result<([u8; 16], Option<Checkpoint>)> {
     let sub = ["wal", "ckpt", "parts", "blobs", "tmp"].map(|name| data_dir.join(name));
     let uuid = match format::read_format(disk, data_dir)? {
         Some(uuid) => uuid,
@@ -111,6 +124,10 @@ fn identify(disk: &dyn Disk, data_dir: &std::path::Path) -> Result<([u8; 16], Op
                 at("create", dir, disk.create_dir(dir))?;
             }
             at("sync", data_dir, disk.sync_dir(data_dir))?;
+            // FORMAT is durable before the first segment is made, so this is no crash of ours.
+            if !wal::segments(disk, data_dir)?.is_empty() {
+                return Err(StoreError::damaged("data directory is damaged: FORMAT is missing"));
+            }
             format::write_format(disk, data_dir, &uuid)?;
             uuid
         }
@@ -135,7 +152,7 @@ fn identify(disk: &dyn Disk, data_dir: &std::path::Path) -> Result<([u8; 16], Op
     Ok((uuid, Some(first)))
 }
 
-fn empty_tmp(disk: &dyn Disk, data_dir: &std::path::Path) -> Result<()> {
+fn empty_tmp(disk: &dyn Disk, data_dir: &Path) -> Result<()> {
     let tmp = data_dir.join("tmp");
     for name in at("list", &tmp, disk.list(&tmp))? {
         let path = tmp.join(name);
@@ -204,11 +221,7 @@ impl Base {
 }
 
 /// The dump CHECKPOINT names, or the newest one that verifies. The flag says that some dump was damaged.
-fn newest_dump(
-    disk: &dyn Disk,
-    data_dir: &std::path::Path,
-    checkpoint: Option<&Checkpoint>,
-) -> Result<(Option<Dump>, bool)> {
+fn newest_dump(disk: &dyn Disk, data_dir: &Path, checkpoint: Option<&Checkpoint>) -> Result<(Option<Dump>, bool)> {
     let mut damaged = false;
     let limit = checkpoint.map_or(Seq::MAX, |checkpoint| checkpoint.base);
     for seq in dump::dumps(disk, data_dir)?.into_iter().rev().filter(|seq| *seq <= limit) {

@@ -1,0 +1,716 @@
+//! The crash simulator: a disk that knows what a power cut would keep, and a meta store with sled's vices.
+//!
+//! For: tests of this crate and of those above (feature `sim`). [`SimDisk`] holds files in memory; per file it knows
+//! the synced content and the later writes in blocks of 512 bytes, per directory the synced entries and the later
+//! changes. [`SimDisk::crash`] keeps any subset of the unsynced blocks and drops or keeps each unsynced directory
+//! change. Promises: one seed, one outcome. Does not: model a disk that lies about a flush.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::Seq;
+use crate::clock::Clock;
+use crate::config::StoreConfig;
+use crate::disk::{Disk, DiskFile, DiskLock};
+use crate::error::{Result, StoreError};
+use crate::meta::{MetaOpener, MetaPut, MetaStore};
+use crate::snapshot::Space;
+use crate::store::Store;
+
+const BLOCK_BYTES: usize = 512;
+
+/// A small seeded generator (splitmix64).
+#[derive(Debug, Clone)]
+pub struct SimRandom(u64);
+
+impl SimRandom {
+    /// Same seed, same numbers.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Below `limit`, which is at least 1.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.bits() % limit.max(1)
+    }
+
+    /// True in `percent` of 100 cases.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// A clock that moves only when told to.
+#[derive(Debug, Default)]
+pub struct SimClock {
+    now_us: AtomicI64,
+}
+
+impl SimClock {
+    /// Moves time forward, or back.
+    pub fn advance_us(&self, us: i64) {
+        self.now_us.fetch_add(us, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SimClock {
+    fn now_us(&self) -> i64 {
+        self.now_us.load(Ordering::Relaxed)
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.now_us()).unwrap_or(0))
+    }
+}
+
+/// Syncs the disk pretends to do: the null controls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lies {
+    /// fdatasync of log segments does nothing.
+    pub segments: bool,
+    /// fsync of part files does nothing.
+    pub parts: bool,
+    /// fsync of directories does nothing.
+    pub directories: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct File {
+    path: PathBuf,
+    current: Vec<u8>,
+    durable: Vec<u8>,
+    /// Unsynced writes, in order.
+    writes: Vec<(usize, Vec<u8>)>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Bind { path: PathBuf, file: usize },
+    Move { from: PathBuf, to: PathBuf, file: usize },
+    Unbind { path: PathBuf },
+    MakeDir { path: PathBuf },
+    RemoveDir { path: PathBuf },
+}
+
+impl Change {
+    fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::Bind { path, .. } | Self::Unbind { path } | Self::MakeDir { path } | Self::RemoveDir { path } => {
+                path.parent()
+            }
+            Self::Move { to, .. } => to.parent(),
+        }
+    }
+
+    fn apply(&self, names: &mut Names) {
+        match self {
+            Self::Bind { path, file } => drop(names.files.insert(path.clone(), *file)),
+            Self::Move { from, to, file } => {
+                if names.files.get(from) == Some(file) {
+                    names.files.remove(from);
+                }
+                names.files.insert(to.clone(), *file);
+            }
+            Self::Unbind { path } => drop(names.files.remove(path)),
+            Self::MakeDir { path } => drop(names.dirs.insert(path.clone())),
+            Self::RemoveDir { path } => drop(names.dirs.remove(path)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Names {
+    files: BTreeMap<PathBuf, usize>,
+    dirs: BTreeSet<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    files: Vec<File>,
+    now: Names,
+    durable: Names,
+    changes: Vec<Change>,
+    calls: u64,
+    crash_at: Option<u64>,
+    crashed: bool,
+    /// Counts crashes: handles of an earlier life are dead.
+    life: u64,
+    lies: Lies,
+    budget: Option<u64>,
+    fail_write_at: Option<u64>,
+    fail_sync_at: Option<u64>,
+    lock: Option<(u64, String)>,
+}
+
+fn power_cut() -> io::Error {
+    io::Error::other("simulated power cut")
+}
+
+impl Inner {
+    /// Counts a call; the power may go here.
+    fn call(&mut self, life: Option<u64>) -> io::Result<()> {
+        if self.crashed || life.is_some_and(|life| life != self.life) {
+            return Err(power_cut());
+        }
+        self.calls += 1;
+        if self.crash_at.is_some_and(|at| self.calls >= at) {
+            self.crashed = true;
+            return Err(power_cut());
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.now);
+        self.changes.push(change);
+    }
+
+    fn file(&self, path: &Path) -> io::Result<usize> {
+        self.now.files.get(path).copied().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn lied_about(&self, path: &Path) -> bool {
+        let name = path.to_string_lossy();
+        (self.lies.segments && name.ends_with(".wal"))
+            || (self.lies.parts && (name.ends_with(".arrow") || name.ends_with(".idx")))
+    }
+
+    fn settle(&mut self, file: usize) {
+        let file = &mut self.files[file];
+        for (offset, data) in std::mem::take(&mut file.writes) {
+            overwrite(&mut file.durable, offset, &data);
+        }
+    }
+}
+
+fn overwrite(content: &mut Vec<u8>, offset: usize, data: &[u8]) {
+    if content.len() < offset + data.len() {
+        content.resize(offset + data.len(), 0);
+    }
+    content[offset..offset + data.len()].copy_from_slice(data);
+}
+
+/// See the module. Clones share the disk.
+#[derive(Debug, Clone, Default)]
+pub struct SimDisk {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct SimFile {
+    disk: SimDisk,
+    file: usize,
+    life: u64,
+}
+
+struct SimLock {
+    disk: SimDisk,
+    life: u64,
+}
+
+impl DiskLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut inner = self.disk.inner();
+        if inner.lock.as_ref().is_some_and(|(life, _)| *life == self.life) {
+            inner.lock = None;
+        }
+    }
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> u64 {
+        self.inner().calls
+    }
+
+    /// Lets the power go at the n-th call from now.
+    pub fn crash_after(&self, calls: u64) {
+        let mut inner = self.inner();
+        inner.crash_at = Some(inner.calls + calls);
+    }
+
+    /// Whether the power went.
+    pub fn crashed(&self) -> bool {
+        self.inner().crashed
+    }
+
+    /// Which syncs do nothing from now on.
+    pub fn lie(&self, lies: Lies) {
+        self.inner().lies = lies;
+    }
+
+    /// Bytes that may still be written beyond what files have now; None = no limit.
+    pub fn limit(&self, budget: Option<u64>) {
+        self.inner().budget = budget;
+    }
+
+    /// The n-th write from now writes a part of its bytes and fails.
+    pub fn fail_write_after(&self, calls: u64) {
+        self.inner().fail_write_at = Some(calls);
+    }
+
+    /// The n-th file sync from now fails, and the pages it was about are lost.
+    pub fn fail_sync_after(&self, calls: u64) {
+        self.inner().fail_sync_at = Some(calls);
+    }
+
+    /// Cuts the power, if it is still on, and comes back with what survived.
+    pub fn crash(&self, random: &mut SimRandom) {
+        let mut inner = self.inner();
+        // Some cuts keep nearly everything, some nearly nothing: both ends find bugs the middle does not.
+        let keep_changes = [0, 25, 50, 75, 100][random.below(5) as usize];
+        let keep_blocks = [0, 25, 50, 75, 100][random.below(5) as usize];
+        let changes = std::mem::take(&mut inner.changes);
+        let mut names = inner.durable.clone();
+        for change in changes.iter().filter(|_| random.chance(keep_changes)) {
+            change.apply(&mut names);
+        }
+        let dirs = names.dirs.clone();
+        names.files.retain(|path, _| path.parent().is_none_or(|dir| dirs.contains(dir)));
+        for file in &mut inner.files {
+            for (offset, data) in std::mem::take(&mut file.writes) {
+                let mut at = 0;
+                while at < data.len() {
+                    let len = (BLOCK_BYTES - (offset + at) % BLOCK_BYTES).min(data.len() - at);
+                    if random.chance(keep_blocks) {
+                        overwrite(&mut file.durable, offset + at, &data[at..at + len]);
+                    }
+                    at += len;
+                }
+            }
+            file.current = file.durable.clone();
+        }
+        inner.durable = names.clone();
+        inner.now = names;
+        inner.life += 1;
+        inner.crashed = false;
+        inner.crash_at = None;
+        inner.fail_sync_at = None;
+        inner.fail_write_at = None;
+        inner.lock = None;
+    }
+
+    /// Changes bytes of a file behind the store's back, durably.
+    pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        let mut inner = self.inner();
+        let file = inner.file(path)?;
+        inner.settle(file);
+        let file = &mut inner.files[file];
+        change(&mut file.durable);
+        file.current = file.durable.clone();
+        Ok(())
+    }
+
+    /// Every file there is now.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.inner().now.files.keys().cloned().collect()
+    }
+
+    fn handle(&self, file: usize, life: u64) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile { disk: self.clone(), file, life })
+    }
+}
+
+impl Disk for SimDisk {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        if path.parent().is_some_and(|dir| !inner.now.dirs.contains(dir)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let file = inner.files.len();
+        inner.files.push(File { path: path.to_path_buf(), ..File::default() });
+        inner.change(Change::Bind { path: path.to_path_buf(), file });
+        let life = inner.life;
+        drop(inner);
+        Ok(self.handle(file, life))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        let (file, life) = (inner.file(path)?, inner.life);
+        drop(inner);
+        Ok(self.handle(file, life))
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        let file = inner.file(path)?;
+        Ok(Bytes::copy_from_slice(&inner.files[file].current))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        let file = inner.file(from)?;
+        inner.change(Change::Move { from: from.to_path_buf(), to: to.to_path_buf(), file });
+        Ok(())
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        inner.file(path)?;
+        inner.change(Change::Unbind { path: path.to_path_buf() });
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        if !inner.now.dirs.contains(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let inside = |entry: &&PathBuf| entry.parent() == Some(path);
+        let names = inner.now.files.keys().filter(inside).chain(inner.now.dirs.iter().filter(inside));
+        let mut names: Vec<String> =
+            names.filter_map(|entry| Some(entry.file_name()?.to_string_lossy().into_owned())).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        let mut missing: Vec<PathBuf> =
+            path.ancestors().take_while(|dir| !inner.now.dirs.contains(*dir)).map(Path::to_path_buf).collect();
+        while let Some(dir) = missing.pop() {
+            if dir.parent().is_none_or(|parent| parent == Path::new("") || parent == Path::new("/")) {
+                // The root and its children were there before the store.
+                inner.durable.dirs.insert(dir.clone());
+                inner.now.dirs.insert(dir);
+            } else {
+                inner.change(Change::MakeDir { path: dir });
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        inner.change(Change::RemoveDir { path: path.to_path_buf() });
+        Ok(())
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        if inner.lies.directories {
+            return Ok(());
+        }
+        let (settled, left) = inner.changes.drain(..).partition(|change: &Change| change.dir() == Some(path));
+        inner.changes = left;
+        for change in settled {
+            change.apply(&mut inner.durable);
+        }
+        Ok(())
+    }
+
+    fn free_space(&self, _path: &Path) -> io::Result<u64> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        Ok(inner.budget.unwrap_or(1 << 40))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        let inner = self.inner();
+        inner.now.files.contains_key(path) || inner.now.dirs.contains(path)
+    }
+
+    fn lock(&self, _path: &Path, note: &str) -> io::Result<std::result::Result<Box<dyn DiskLock>, String>> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        if let Some((_, holder)) = &inner.lock {
+            return Ok(Err(holder.clone()));
+        }
+        let life = inner.life;
+        inner.lock = Some((life, note.to_owned()));
+        drop(inner);
+        Ok(Ok(Box::new(SimLock { disk: self.clone(), life })))
+    }
+}
+
+impl DiskFile for SimFile {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let mut inner = self.disk.inner();
+        inner.call(Some(self.life))?;
+        let content = &inner.files[self.file].current;
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
+        let len = buf.len().min(content.len() - from);
+        buf[..len].copy_from_slice(&content[from..from + len]);
+        Ok(len)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut inner = self.disk.inner();
+        let called = inner.call(Some(self.life));
+        if called.is_err() && !inner.crashed {
+            return called;
+        }
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let mut data = data;
+        let mut outcome = called;
+        let grows = (offset + data.len()).saturating_sub(inner.files[self.file].current.len()) as u64;
+        if inner.budget.is_some_and(|left| left < grows) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        inner.budget = inner.budget.map(|left| left - grows);
+        if let Some(left) = inner.fail_write_at {
+            inner.fail_write_at = left.checked_sub(1);
+            if left == 0 {
+                data = &data[..data.len() / 2];
+                outcome = Err(io::Error::other("simulated write error"));
+            }
+        }
+        let file = &mut inner.files[self.file];
+        overwrite(&mut file.current, offset, data);
+        file.writes.push((offset, data.to_vec()));
+        outcome
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync_all()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        let mut inner = self.disk.inner();
+        inner.call(Some(self.life))?;
+        if let Some(left) = inner.fail_sync_at {
+            inner.fail_sync_at = left.checked_sub(1);
+            if left == 0 {
+                // The kernel dropped the dirty pages: a second fsync would report success.
+                inner.files[self.file].writes.clear();
+                return Err(io::Error::other("simulated sync error"));
+            }
+        }
+        let path = inner.files[self.file].path.clone();
+        if !inner.lied_about(&path) {
+            inner.settle(self.file);
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        let mut inner = self.disk.inner();
+        inner.call(Some(self.life))?;
+        Ok(inner.files[self.file].current.len() as u64)
+    }
+}
+
+/// Unwinds without the panic hook's backtrace: thousands of them would drown a test's output.
+fn quiet_panic() -> ! {
+    std::panic::resume_unwind(Box::new("simulated meta store panic"))
+}
+
+type Entries = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
+
+#[derive(Debug, Clone, Default)]
+struct MetaState {
+    applied: Seq,
+    entries: Entries,
+    /// A store that lies about its own content.
+    digest_offset: u64,
+}
+
+/// What the meta store does wrong, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vice {
+    /// The next apply or open is an error.
+    Err,
+    /// The next apply or open panics.
+    Panic,
+    /// The next open gives the state of an earlier checkpoint.
+    OldCopy,
+    /// The next open gives entries that do not match the digest.
+    WrongDigest,
+    /// The next open finds nothing.
+    Empty,
+}
+
+#[derive(Debug)]
+struct MetaInner {
+    /// From the last checkpoint to the last apply.
+    history: Vec<MetaState>,
+    older: MetaState,
+    vice: Option<Vice>,
+    life: u64,
+}
+
+/// A meta store in memory that, after a crash, is at any state between its last checkpoint and its last apply.
+#[derive(Debug, Clone)]
+pub struct SimMeta {
+    inner: Arc<Mutex<MetaInner>>,
+}
+
+impl Default for SimMeta {
+    fn default() -> Self {
+        let inner = MetaInner { history: vec![MetaState::default()], older: MetaState::default(), vice: None, life: 0 };
+        Self { inner: Arc::new(Mutex::new(inner)) }
+    }
+}
+
+impl SimMeta {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, MetaInner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cuts the power.
+    pub fn crash(&self, random: &mut SimRandom) {
+        let mut inner = self.inner();
+        let survivor = random.below(inner.history.len() as u64) as usize;
+        inner.history = vec![inner.history.swap_remove(survivor)];
+        inner.life += 1;
+    }
+
+    /// Arms a vice.
+    pub fn arm(&self, vice: Vice) {
+        self.inner().vice = Some(vice);
+    }
+}
+
+impl MetaOpener for SimMeta {
+    fn open(&self) -> Result<Box<dyn MetaStore>> {
+        let mut inner = self.inner();
+        match inner.vice.take() {
+            Some(Vice::Err) => return Err(StoreError::new("58030", "simulated meta store error")),
+            Some(Vice::Panic) => {
+                drop(inner);
+                quiet_panic();
+            }
+            Some(Vice::OldCopy) => inner.history = vec![inner.older.clone()],
+            Some(Vice::WrongDigest) => {
+                if let Some(state) = inner.history.last_mut() {
+                    state.digest_offset = 1;
+                }
+            }
+            Some(Vice::Empty) => inner.history = vec![MetaState::default()],
+            None => {}
+        }
+        let life = inner.life;
+        drop(inner);
+        Ok(Box::new(SimMetaStore { meta: self.clone(), life }))
+    }
+
+    fn set_aside(&self, _time_us: i64) -> Result<()> {
+        self.inner().history = vec![MetaState::default()];
+        Ok(())
+    }
+}
+
+struct SimMetaStore {
+    meta: SimMeta,
+    life: u64,
+}
+
+impl SimMetaStore {
+    fn last<T>(&self, f: impl FnOnce(&MetaState) -> T) -> Result<T> {
+        let inner = self.meta.inner();
+        let state = inner.history.last().filter(|_| inner.life == self.life);
+        Ok(f(state.ok_or_else(|| StoreError::new("58030", "the power is gone"))?))
+    }
+}
+
+impl MetaStore for SimMetaStore {
+    fn applied(&self) -> Result<Seq> {
+        self.last(|state| state.applied)
+    }
+
+    fn digest(&self) -> Result<u64> {
+        self.last(|state| {
+            let entries: Vec<_> = state.entries.iter().map(|((s, k), v)| (*s, k.clone(), v.clone())).collect();
+            crate::state::digest(&entries).wrapping_add(state.digest_offset)
+        })
+    }
+
+    fn scan(&self, space: Space, f: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        let entries = self.last(|state| state.entries.clone())?;
+        entries.iter().filter(|((of, _), _)| *of == space).try_for_each(|((_, key), value)| f(key, value))
+    }
+
+    fn apply(&mut self, seq: Seq, puts: &[MetaPut]) -> Result<()> {
+        let mut next = self.last(MetaState::clone)?;
+        let mut inner = self.meta.inner();
+        match inner.vice.take_if(|vice| matches!(vice, Vice::Err | Vice::Panic)) {
+            Some(Vice::Panic) => {
+                drop(inner);
+                quiet_panic();
+            }
+            Some(_) => return Err(StoreError::new("58030", "simulated meta store error")),
+            None => {}
+        }
+        for put in puts {
+            let key = (put.space, put.key.clone());
+            match &put.value {
+                Some(value) => drop(next.entries.insert(key, value.clone())),
+                None => drop(next.entries.remove(&key)),
+            }
+        }
+        next.applied = seq;
+        inner.history.push(next);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<Seq> {
+        let last = self.last(MetaState::clone)?;
+        let mut inner = self.meta.inner();
+        inner.older = inner.history.swap_remove(0);
+        let applied = last.applied;
+        inner.history = vec![last];
+        Ok(applied)
+    }
+}
+
+impl Store {
+    /// A store without threads: commits are queued until [`Store::step_commit`], metadata until [`Store::step_meta`];
+    /// flush and checkpoint step by themselves.
+    pub fn open_simulated(config: &StoreConfig, disk: &SimDisk, clock: Arc<SimClock>, meta: &SimMeta) -> Result<Self> {
+        Self::open_with(config, Arc::new(disk.clone()), clock, Arc::new(meta.clone()), true)
+    }
+
+    /// Handles one group of queued commits; false when there was none.
+    pub fn step_commit(&self) -> bool {
+        self.shared().step_commit()
+    }
+
+    /// Hands queued metadata to the meta store; false when there was none.
+    pub fn step_meta(&self) -> bool {
+        crate::meta::step(self.shared())
+    }
+
+    /// Writes a mark frame, as after a second without commits.
+    pub fn step_mark(&self) {
+        self.shared().committer().mark(self.shared());
+    }
+}
