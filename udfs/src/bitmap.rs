@@ -14,6 +14,7 @@ mod functions;
 #[cfg(test)]
 mod golden;
 mod kernels;
+mod names;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,8 @@ pub const FAMILY: Family = Family {
               without a cast. A quoted literal is read as a bitmap of the width of the other arguments. Equal sets have equal \
               bytes.",
     functions: || {
-        let mut functions: Vec<Function> = functions::entries().into_iter().map(entry::Entry::function).collect();
+        let mut functions: Vec<Function> =
+            functions::entries().into_iter().chain(names::entries()).map(entry::Entry::function).collect();
         functions.extend(aggregates());
         functions
     },
@@ -46,18 +48,28 @@ pub const FAMILY: Family = Family {
 
 fn aggregates() -> Vec<Function> {
     let mut functions = vec![
-        aggregate_function("rb_build_agg", &[], Input::Elements, Operation::Or, Output::Bitmap),
-        aggregate_function("rb64_build_agg", &[], Input::Elements64, Operation::Or, Output::Bitmap),
+        aggregate_function("rb_build_agg", &["groupbitmapstate"], Input::Elements, Operation::Or, Output::Bitmap),
+        aggregate_function("rb64_build_agg", &["bitmap_agg"], Input::Elements64, Operation::Or, Output::Bitmap),
+        aggregate_function("bitmap_union_int", &["groupbitmap"], Input::Elements, Operation::Or, Output::CountOrZero),
+        aggregate_function(
+            "bitmap_union_count",
+            &["groupbitmapor"],
+            Input::Bitmaps,
+            Operation::Or,
+            Output::CountOrZero,
+        ),
+        aggregate_function("groupbitmapand", &[], Input::Bitmaps, Operation::And, Output::CountOrZero),
+        aggregate_function("groupbitmapxor", &[], Input::Bitmaps, Operation::Xor, Output::CountOrZero),
     ];
-    for (name, alias, operation, output) in [
-        ("rb_or_agg", "rb64_or_agg", Operation::Or, Output::Bitmap),
-        ("rb_and_agg", "rb64_and_agg", Operation::And, Output::Bitmap),
-        ("rb_xor_agg", "rb64_xor_agg", Operation::Xor, Output::Bitmap),
-        ("rb_or_cardinality_agg", "rb64_or_cardinality_agg", Operation::Or, Output::Count),
-        ("rb_and_cardinality_agg", "rb64_and_cardinality_agg", Operation::And, Output::Count),
-        ("rb_xor_cardinality_agg", "rb64_xor_cardinality_agg", Operation::Xor, Output::Count),
+    for (name, aliases, operation, output) in [
+        ("rb_or_agg", &["rb64_or_agg", "bitmap_union"][..], Operation::Or, Output::Bitmap),
+        ("rb_and_agg", &["rb64_and_agg", "bitmap_intersect"], Operation::And, Output::Bitmap),
+        ("rb_xor_agg", &["rb64_xor_agg", "group_bitmap_xor"], Operation::Xor, Output::Bitmap),
+        ("rb_or_cardinality_agg", &["rb64_or_cardinality_agg"], Operation::Or, Output::Count),
+        ("rb_and_cardinality_agg", &["rb64_and_cardinality_agg"], Operation::And, Output::Count),
+        ("rb_xor_cardinality_agg", &["rb64_xor_cardinality_agg"], Operation::Xor, Output::Count),
     ] {
-        functions.push(aggregate_function(name, &[alias], Input::Bitmaps, operation, output));
+        functions.push(aggregate_function(name, aliases, Input::Bitmaps, operation, output));
     }
     functions
 }
@@ -96,13 +108,20 @@ fn aggregate_function(
             ("bigint", format!("The number of {what}; the set may be of any size."), format!("SELECT {name}(x)"), count)
         }
     };
+    let rules = match output {
+        Output::Bitmap => {
+            "NULL inputs are skipped; without any other input the result is NULL. A set above 64 MiB: 54000."
+        }
+        Output::Count => "NULL inputs are skipped; without any other input the result is NULL.",
+        Output::CountOrZero => "NULL inputs are skipped; without any other input the result is 0.",
+    };
     let documentation = Documentation {
         syntax: vec![format!("{name}({argument}) -> {returns}")],
         description,
         arguments: Vec::new(),
-        rules: "NULL inputs are skipped; without any other input the result is NULL. A set above 64 MiB: 54000.".into(),
+        rules: rules.into(),
         cost: "O(1) amortised per value, O(bytes) per bitmap; at most 2 bytes per sparse value, 8 KiB per 65,536 dense ids.",
-        source: "pg_roaringbitmap 1.2",
+        source: if output == Output::CountOrZero { "StarRocks, Doris, ClickHouse" } else { "pg_roaringbitmap 1.2" },
         examples: vec![Example::new(format!("{example} FROM (VALUES {values}) AS t(x)"), output_text)],
     };
     let aggregate = BitmapAggregate::new(name, aliases, input, operation, output);

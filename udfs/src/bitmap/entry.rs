@@ -20,13 +20,15 @@ use crate::family::{Function, LawArgument, LawCase};
 pub struct Entry {
     definition: Definition,
     documentation: Documentation,
+    samples: Option<fn() -> Vec<LawCase>>,
 }
 
 impl Entry {
     /// A strict function of these forms.
     pub fn new(name: &'static str, forms: &[&[Parameter]], returns: Returns, kernel: Kernel) -> Self {
         let twin = name.strip_prefix("rb_").map(|rest| format!("rb64_{rest}"));
-        let has_twin = name != "rb_build";
+        // Its twin differs: it takes any integers. The null2empty names have none.
+        let has_twin = name != "rb_build" && !name.contains("null2empty");
         let definition = Definition {
             name,
             aliases: twin.into_iter().filter(|_| has_twin).collect(),
@@ -47,7 +49,7 @@ impl Entry {
             source: "",
             examples: Vec::new(),
         };
-        Self { definition, documentation }
+        Self { definition, documentation, samples: None }
     }
 
     /// Sets the forms.
@@ -71,6 +73,18 @@ impl Entry {
     /// Adds another name.
     pub fn alias(mut self, name: &str) -> Self {
         self.definition.aliases.push(name.to_string());
+        self
+    }
+
+    /// Adds other names.
+    pub fn aliases(mut self, names: &[&str]) -> Self {
+        self.definition.aliases.extend(names.iter().map(|name| name.to_string()));
+        self
+    }
+
+    /// Replaces the samples that are derived from the forms.
+    pub fn samples(mut self, samples: fn() -> Vec<LawCase>) -> Self {
+        self.samples = Some(samples);
         self
     }
 
@@ -126,8 +140,9 @@ impl Entry {
     pub fn function(mut self) -> Function {
         let definition = self.definition;
         self.documentation.syntax = syntax(&definition);
-        let samples = definition.clone();
-        Function::scalar(BitmapScalar::new(definition), self.documentation, move || cases(&samples))
+        let (own, derived) = (self.samples, definition.clone());
+        let samples = move || own.map_or_else(|| cases(&derived), |own| own());
+        Function::scalar(BitmapScalar::new(definition), self.documentation, samples)
     }
 }
 

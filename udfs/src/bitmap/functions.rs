@@ -29,11 +29,13 @@ fn constructors() -> Vec<Entry> {
     let both = [BitmapOf(Width::W32), BitmapOf(Width::W64)];
     vec![
         Entry::new("rb_build", &[&[Array]], Returns::Bitmap, build)
+            .aliases(&["bitmapbuild"])
             .says("The set of the elements of an array: integer[] gives roaringbitmap, bigint[] gives roaringbitmap64.")
             .rules("Duplicates collapse; an empty array gives the empty set. A NULL element: 22004.")
             .source(PG)
             .example("SELECT rb_to_array(rb_build(ARRAY[3, 1, 3]::integer[]))", "{1,3}"),
         Entry::new("rb64_build", &[&[Array]], Returns::BitmapOf(Width::W64), build)
+            .aliases(&["bitmap_from_array", "array_to_bitmap"])
             .says("The roaringbitmap64 of the elements of an array of any integer type.")
             .rules("As rb_build.")
             .source(PG)
@@ -79,9 +81,16 @@ fn set_operations() -> Vec<Entry> {
             Operation::Xor => ("{1,4}", "2"),
             Operation::AndNot => ("{1}", "1"),
         };
+        let (names, count_alias): (&[&str], &str) = match operation {
+            Operation::And => (&["bitmap_and", "bitmapand"], "bitmapandcardinality"),
+            Operation::Or => (&["bitmapor"], "bitmaporcardinality"),
+            Operation::Xor => (&["bitmapxor"], "bitmapxorcardinality"),
+            Operation::AndNot => (&["bitmapandnot"], "bitmapandnotcardinality"),
+        };
         entries.push(
             Entry::new(name, &[&[Bitmap, Bitmap]], Returns::Bitmap, kernel)
                 .variadic()
+                .aliases(names)
                 .says(format!("The elements {what}."))
                 .cost("O(containers); each input byte is read once.")
                 .source(PG)
@@ -90,6 +99,7 @@ fn set_operations() -> Vec<Entry> {
         entries.push(
             Entry::new(count_name, &[&[Bitmap, Bitmap]], Returns::Bigint, count_kernel)
                 .variadic()
+                .alias(count_alias)
                 .says(format!("The number of elements {what}; nothing is materialised."))
                 .cost("O(containers); each input byte is read once.")
                 .source(PG)
@@ -108,6 +118,7 @@ fn questions() -> Vec<Entry> {
 fn relations() -> Vec<Entry> {
     vec![
         Entry::new("rb_contains", &[&[Bitmap, Bitmap], &[Bitmap, Element]], Returns::Boolean, contains)
+            .aliases(&["bitmap_contains", "bitmap_has_all", "bitmapcontains", "bitmaphasall", "rb_contains_bitmap"])
             .says("Does the first bitmap contain the element, or all elements of the second bitmap?")
             .rules("Every set contains the empty set. NULL in, NULL out.")
             .cost("An element: O(log containers). A bitmap: stops at the first container that is not contained.")
@@ -118,6 +129,7 @@ fn relations() -> Vec<Entry> {
             .source(PG)
             .example("SELECT rb_containedby('{1,3}', '{1,2,3}'), rb_containedby(4, '{1,2,3}')", "t|f"),
         Entry::new("rb_intersect", &[&[Bitmap, Bitmap]], Returns::Boolean, intersect)
+            .aliases(&["bitmap_has_any", "bitmaphasany"])
             .says("Is there a common element? Stops at the first.")
             .source(PG)
             .example("SELECT rb_intersect('{1,2}', '{2,3}'), rb_intersect('{1,2}', '{3}')", "t|f"),
@@ -140,6 +152,7 @@ fn relations() -> Vec<Entry> {
 fn measures() -> Vec<Entry> {
     vec![
         Entry::new("rb_cardinality", &[&[Bitmap]], Returns::Bigint, cardinality)
+            .aliases(&["bitmapcardinality"])
             .says("The number of elements.")
             .cost("Reads headers only.")
             .source(PG)
@@ -150,11 +163,13 @@ fn measures() -> Vec<Entry> {
             .source(PG)
             .example("SELECT rb_is_empty('{}')", "t"),
         Entry::new("rb_min", &[&[Bitmap]], Returns::Element, min)
+            .aliases(&["bitmap_min", "bitmapmin"])
             .says("The smallest element in unsigned order: 0, 1, ..., max, min, ..., -1.")
             .rules("NULL if the set is empty.")
             .source(PG)
             .example("SELECT rb_min('{5,-3}')", "5"),
         Entry::new("rb_max", &[&[Bitmap]], Returns::Element, max)
+            .aliases(&["bitmap_max", "bitmapmax"])
             .says("The largest element in unsigned order.")
             .rules("NULL if the set is empty.")
             .source(PG)
@@ -169,6 +184,7 @@ fn measures() -> Vec<Entry> {
             .source(PG)
             .example("SELECT rb_index('{1,5,9}', 5), rb_index('{1,5,9}', 6)", "1|-1"),
         Entry::new("rb_to_array", &[&[Bitmap]], Returns::Array, to_array)
+            .aliases(&["bitmap_to_array", "bitmaptoarray"])
             .says("The elements, ascending in unsigned order: integer[] or bigint[].")
             .rules("More than 134217727 elements: 54000. NULL in, NULL out.")
             .source(PG)
@@ -193,7 +209,7 @@ fn edits() -> Vec<Entry> {
             .example(format!("SELECT rb_to_array({name}('{{1,5,9}}', 4, 7))"), output)
     };
     vec![
-        ranged("rb_range", range_of, "The elements in the range.", "{5}"),
+        ranged("rb_range", range_of, "The elements in the range.", "{5}").alias("bitmapsubsetinrange"),
         ranged("rb_fill", fill, "The elements and all of the range.", "{1,4,5,6,9}"),
         ranged("rb_clear", clear, "The elements outside the range.", "{1,9}"),
         ranged("rb_flip", flip, "The elements with those of the range exchanged for those missing.", "{1,4,6,9}"),
@@ -202,6 +218,7 @@ fn edits() -> Vec<Entry> {
             .source(PG)
             .example("SELECT rb_to_array(rb_add('{1,5}', 3))", "{1,3,5}"),
         Entry::new("rb_remove", &[&[Bitmap, Element]], Returns::Bitmap, remove)
+            .aliases(&["bitmap_remove"])
             .says("The set without the element.")
             .source(PG)
             .example("SELECT rb_to_array(rb_remove('{1,3,5}', 3))", "{1,5}"),

@@ -174,10 +174,16 @@ impl Sink for Writer {
             self.bodies.reserve(8192);
             words.iter().for_each(|word| self.bodies.extend_from_slice(&word.to_le_bytes()));
         } else {
-            self.bodies.reserve(2 * cardinality as usize);
+            // A local buffer of fixed size: growing the vector value by value costs several times more.
+            let mut values = [[0u8; 2]; ARRAY_MAX as usize];
+            let mut count = 0;
             for (index, word) in words.iter().enumerate() {
-                for_each_bit(*word, index, &mut |value| self.bodies.extend_from_slice(&value.to_le_bytes()));
+                for_each_bit(*word, index, &mut |value| {
+                    values[count] = value.to_le_bytes();
+                    count += 1;
+                });
             }
+            self.bodies.extend_from_slice(values[..count].as_flattened());
         }
         self.put(key, cardinality, false, from)
     }
