@@ -18,6 +18,7 @@ mod session;
 mod session_vars;
 mod settings;
 mod statement;
+mod store_error;
 pub mod system;
 mod table;
 mod table_functions;
@@ -32,6 +33,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
 use tributary_pg::error::PgError;
+use tributary_store::Store;
 
 use catalog::Catalog;
 use catalog::shared::SharedCatalog;
@@ -102,6 +104,7 @@ pub struct LoginRole {
 /// What all connections share.
 pub struct Engine {
     config: EngineConfig,
+    store: Store,
     activity: Arc<Activity>,
     /// Functions, planners and rules: built once, cloned by each session.
     base_state: SessionState,
@@ -117,16 +120,32 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     /// Builds the shared parts.
-    pub fn open(config: EngineConfig) -> Result<Arc<Self>, PgError> {
+    pub fn open(config: EngineConfig, store: Store) -> Result<Arc<Self>, PgError> {
         let runtime = Arc::new(RuntimeEnv::default());
         let base_state = base_state(&config, runtime).map_err(pg::map_error)?;
+        if store.snapshot().object_count() == 0 {
+            write_first_objects(&store, &config)?;
+        }
+        let snapshot = store.snapshot();
+        let catalog = SharedCatalog::open(catalog::stored::load(&snapshot)?, catalog::stored::next_oid(&snapshot)?);
         Ok(Arc::new(Self {
             activity: Arc::default(),
-            catalog: SharedCatalog::open(first_objects(&config), catalog::oid::FIRST_USER),
+            catalog,
             config,
+            store,
             base_state,
             started_at: SystemTime::now(),
         }))
+    }
+
+    /// An engine over a new directory, for unit tests.
+    #[cfg(test)]
+    pub(crate) fn open_temporary() -> Arc<Self> {
+        use tributary_store::{RealDisk, StoreConfig, SystemClock};
+        let data_dir = tempfile::tempdir().expect("a temporary directory").keep();
+        let config = StoreConfig { data_dir, ..StoreConfig::default() };
+        let store = Store::open(&config, Arc::new(RealDisk::new()), Arc::new(SystemClock::new())).expect("opens");
+        Self::open(EngineConfig::default(), store).expect("opens")
     }
 
     /// Opens a session. Errors are those of PostgreSQL's login: unknown database 3D000, bad setting.
@@ -167,6 +186,11 @@ impl Engine {
         &self.catalog
     }
 
+    /// The store below.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     fn base_state(&self) -> &SessionState {
         &self.base_state
     }
@@ -199,6 +223,15 @@ fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::co
     system::register_functions(&mut state)?;
     tributary_udfs::register_all(&mut state)?;
     Ok(state)
+}
+
+/// What a new data directory begins with.
+fn write_first_objects(store: &Store, config: &EngineConfig) -> Result<(), PgError> {
+    let mut txn = store.begin(tributary_store::Isolation::ReadCommitted);
+    for object in first_objects(config) {
+        catalog::stored::write(&mut txn, &object)?;
+    }
+    store.commit(txn).wait().map(drop).map_err(store_error::store_error)
 }
 
 fn session_config(config: &EngineConfig) -> SessionConfig {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
+use tributary_store::{RealDisk, Store, StoreConfig, StoreError, SystemClock};
 
 use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, EngineConfig};
@@ -31,6 +32,8 @@ pub enum StartError {
     Config(ConfigError),
     /// The engine could not be opened.
     Engine(tributary_pg::error::PgError),
+    /// The data directory could not be opened.
+    Store(StoreError),
     /// Something of the system failed: an address in use, no threads.
     System(String),
 }
@@ -40,6 +43,10 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Engine(error) => error.fmt(f),
+            Self::Store(error) => {
+                error.fmt(f)?;
+                error.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\nHINT: {hint}"))
+            }
             Self::System(message) => f.write_str(message),
         }
     }
@@ -50,7 +57,15 @@ impl std::error::Error for StartError {}
 impl StartError {
     /// The exit code of a process that could not start because of it.
     pub fn exit_code(&self) -> u8 {
-        1
+        match self {
+            Self::Config(_) | Self::System(_) | Self::Engine(_) => 1,
+            Self::Store(error) => match error.sqlstate {
+                "22023" => 1,
+                "55006" => 2,
+                "XX001" | "XX002" => 3,
+                _ => 70,
+            },
+        }
     }
 }
 
@@ -156,18 +171,36 @@ impl Server {
         // What still computes is abandoned: its transaction never committed.
         queries.shutdown_timeout(Duration::from_secs(1));
         reactor.shutdown_timeout(Duration::from_secs(1));
+        if let Err(error) = engine.store().clone().close() {
+            tracing::error!(%error, "the store did not close cleanly; the next start recovers from its log");
+        }
         tracing::info!("stopped");
     }
 }
 
 fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
-    Ok(Engine::open(EngineConfig {
+    let store = open_store(config)?;
+    let engine_config = EngineConfig {
         database: config.database.clone(),
         query_memory_bytes: config.query_memory_bytes,
         target_partitions: config.query_threads,
         settings: config.settings.iter().cloned().collect(),
         first_superuser: first_superuser(config),
-    })?)
+    };
+    Ok(Engine::open(engine_config, store)?)
+}
+
+fn open_store(config: &Config) -> Result<Store, StartError> {
+    let Some(data_dir) = &config.data_dir else {
+        return Err(ConfigError::new("no data directory was given").hint("Use --data-dir DIR.").into());
+    };
+    let mut store = StoreConfig { data_dir: data_dir.clone(), ..StoreConfig::default() };
+    store.listen_note = config.listen.to_string();
+    for (key, value) in &config.store {
+        store.set(key, value).map_err(StartError::Store)?;
+    }
+    let disk = if store.unsafe_no_fsync { RealDisk::without_fsync() } else { RealDisk::new() };
+    Store::open(&store, Arc::new(disk), Arc::new(SystemClock::new())).map_err(StartError::Store)
 }
 
 /// Name and verifier of the superuser a new data directory gets.

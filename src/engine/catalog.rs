@@ -9,6 +9,7 @@ pub mod keywords;
 mod objects;
 pub mod rights;
 pub mod shared;
+pub(in crate::engine) mod stored;
 pub mod verifier;
 
 use std::collections::{BTreeMap, HashMap};

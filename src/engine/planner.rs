@@ -14,6 +14,7 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPl
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
 use datafusion::sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use tributary_pg::error::PgError;
+use tributary_store::Snapshot;
 
 use super::catalog::{Catalog, Relation, ViewObject, lookup_path};
 use super::pg;
@@ -26,6 +27,8 @@ use crate::dialect::{self, Ast, sqlparser};
 pub struct ReadView {
     /// Objects.
     pub catalog: Arc<Catalog>,
+    /// Rows of every table.
+    pub snapshot: Arc<Snapshot>,
     /// Lookup path, in order.
     pub search_path: Vec<String>,
     /// The session.

@@ -11,10 +11,11 @@ use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::execution::SessionState;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
+use tributary_store::Txn;
 
 use super::activity::{BackendGuard, BackendState, StatementToken};
 use super::catalog::ddl::DdlDone;
-use super::catalog::{Catalog, lookup_path};
+use super::catalog::{Catalog, lookup_path, stored};
 use super::planner::ReadView;
 use super::prepared::{Dependencies, Outcome, Portal, PortalState, Prepared};
 use super::session_vars::SessionVars;
@@ -58,6 +59,8 @@ pub struct Session {
     pub(super) portals: HashMap<String, Portal>,
     notices: Vec<PgError>,
     token: StatementToken,
+    /// The statement has not read yet: under READ COMMITTED it takes the newest snapshot.
+    fresh_snapshot: bool,
 }
 
 impl Session {
@@ -87,6 +90,7 @@ impl Session {
             portals: HashMap::new(),
             notices: Vec::new(),
             token: StatementToken::default(),
+            fresh_snapshot: true,
         })
     }
 
@@ -98,6 +102,7 @@ impl Session {
     /// Begins a statement: from now on cancel and statement_timeout can stop it.
     pub fn begin_statement(&mut self, text: &str) {
         let timeout = self.settings().duration("statement_timeout");
+        self.fresh_snapshot = true;
         self.token = self.backend.begin_statement(text, timeout);
     }
 
@@ -326,22 +331,46 @@ impl Session {
     }
 
     /// Keeps what a DDL statement did with the transaction, and passes its notices on.
-    pub(super) fn keep_ddl(&mut self, seen: Arc<Catalog>, done: DdlDone) -> Outcome {
+    pub(super) fn keep_ddl(&mut self, seen: Arc<Catalog>, done: DdlDone) -> Result<Outcome, PgError> {
+        let txn = self.store_transaction();
+        for &oid in &done.touched {
+            match done.catalog.object(oid) {
+                Some(object) => stored::write(txn, &object)?,
+                None if seen.object(oid).is_some() => txn.drop_object(oid),
+                None => {}
+            }
+        }
+        let next_oid = self.engine.shared_catalog().next_oid();
+        stored::write_next_oid(self.store_transaction(), next_oid)?;
         self.notices.extend(done.notices.iter().cloned());
         let tag = done.tag.to_owned();
         let engine = Arc::clone(&self.engine);
         let transaction = self.ensure_transaction();
         let before = transaction.catalog.take();
         transaction.catalog = Some(engine.shared_catalog().extend(before, seen, done));
-        Outcome::Done(tag)
+        Ok(Outcome::Done(tag))
+    }
+
+    /// The store's side of the transaction, on the snapshot this statement reads.
+    pub(super) fn store_transaction(&mut self) -> &mut Txn {
+        let engine = Arc::clone(&self.engine);
+        let fresh = std::mem::take(&mut self.fresh_snapshot);
+        let transaction = self.ensure_transaction();
+        let newest = fresh && transaction.isolation <= Isolation::ReadCommitted;
+        let txn = transaction.store(engine.store());
+        if newest {
+            txn.refresh_snapshot();
+        }
+        txn
     }
 
     /// The view one statement reads.
     pub(super) fn read_view(&mut self) -> ReadView {
+        let snapshot = Arc::clone(self.store_transaction().snapshot());
         let transaction_started_at = self.transaction.as_ref().map_or_else(SystemTime::now, |t| t.started_at);
         let vars = self.vars(transaction_started_at);
         let search_path = self.settings().get("search_path").unwrap_or_default();
-        ReadView { catalog: self.catalog(), search_path: lookup_path(&search_path, &vars.current_user), vars }
+        ReadView { catalog: self.catalog(), snapshot, search_path: lookup_path(&search_path, &vars.current_user), vars }
     }
 
     /// The engine's state with this session's variables in it.

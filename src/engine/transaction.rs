@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
+use tributary_store::Txn;
 
 use super::catalog::shared::CatalogChanges;
 use super::settings::SettingsMark;
@@ -34,7 +35,7 @@ impl TransactionStatus {
 }
 
 /// Isolation levels as asked for; SHOW gives them back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isolation {
     /// Same as read committed.
     ReadUncommitted,
@@ -70,12 +71,10 @@ impl Isolation {
 pub(super) struct Savepoint {
     pub name: String,
     pub settings: SettingsMark,
-    pub store: Option<StoreMark>,
     pub catalog: Option<CatalogChanges>,
+    /// Mark in the store's transaction, `None` if that had not begun.
+    pub store: Option<tributary_store::Mark>,
 }
-
-/// Mark in the store's transaction.
-pub(super) type StoreMark = usize;
 
 /// The transaction in progress.
 #[derive(Debug)]
@@ -92,6 +91,8 @@ pub(super) struct Transaction {
     pub savepoints: Vec<Savepoint>,
     /// What DDL did so far.
     pub catalog: Option<CatalogChanges>,
+    /// The store's side, begun with the first statement that reads or writes.
+    pub store: Option<Txn>,
 }
 
 impl Transaction {
@@ -106,7 +107,18 @@ impl Transaction {
             settings,
             savepoints: Vec::new(),
             catalog: None,
+            store: None,
         }
+    }
+
+    /// The store's transaction, begun at this transaction's level if it has not begun.
+    pub(super) fn store(&mut self, store: &tributary_store::Store) -> &mut Txn {
+        let isolation = match self.isolation {
+            Isolation::ReadUncommitted | Isolation::ReadCommitted => tributary_store::Isolation::ReadCommitted,
+            Isolation::RepeatableRead => tributary_store::Isolation::RepeatableRead,
+            Isolation::Serializable => tributary_store::Isolation::Serializable,
+        };
+        self.store.get_or_insert_with(|| store.begin(isolation))
     }
 
     pub(super) fn status(&self) -> TransactionStatus {

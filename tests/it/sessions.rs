@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use tributary::engine::{Engine, EngineConfig, Implicit, Login, Outcome, Session};
 use tributary::error::PgError;
+use tributary_store::{RealDisk, Store, StoreConfig, SystemClock};
 
 fn session() -> Session {
-    let engine = Engine::open(EngineConfig::default()).expect("opens");
-    connect(&engine)
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let config = StoreConfig { data_dir: directory.keep(), ..StoreConfig::default() };
+    let store = Store::open(&config, Arc::new(RealDisk::new()), Arc::new(SystemClock::new())).expect("opens");
+    connect(&Engine::open(EngineConfig::default(), store).expect("opens"))
 }
 
 fn connect(engine: &Arc<Engine>) -> Session {

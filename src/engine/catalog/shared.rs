@@ -57,6 +57,11 @@ impl SharedCatalog {
         next.map_err(|_| PgError::new(sqlstate::PROGRAM_LIMIT_EXCEEDED, "all object identifiers are used up"))
     }
 
+    /// The OID that is given out next.
+    pub fn next_oid(&self) -> u32 {
+        self.next_oid.load(Ordering::Relaxed)
+    }
+
     /// Lays a statement's work over what its transaction did before; `seen` is the catalog the statement began with.
     pub fn extend(&self, before: Option<CatalogChanges>, seen: Arc<Catalog>, done: DdlDone) -> CatalogChanges {
         let (base, mut touched) = match before {

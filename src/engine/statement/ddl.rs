@@ -73,7 +73,7 @@ pub(in crate::engine) fn with_ddl(
     let path = lookup_path(&setting, &view.vars.current_user);
     let mut host = Host { view: &view, state: &state };
     let done = work(Ddl::new(&seen, &path, &setting, role, &mut host))?;
-    Ok(session.keep_ddl(seen, done))
+    session.keep_ddl(seen, done)
 }
 
 fn current_role(catalog: &Catalog, name: &str) -> PgResult<Arc<RoleObject>> {
@@ -165,11 +165,11 @@ impl DdlHost for Host<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Engine, EngineConfig, Implicit, Login};
+    use crate::engine::{Engine, Implicit, Login};
 
     /// Runs a text's statements in one session and shows each outcome: tag or error, notices before it.
     async fn script(texts: &[&str]) -> Vec<String> {
-        let engine = Engine::open(EngineConfig::default()).expect("opens");
+        let engine = Engine::open_temporary();
         let login = Login { user: "postgres".to_owned(), database: "postgres".to_owned(), ..Login::default() };
         let mut session = engine.connect(login).expect("connects");
         let mut shown = Vec::new();

@@ -1,11 +1,16 @@
 //! BEGIN, COMMIT, ROLLBACK, SAVEPOINT and their kin.
 
+use std::sync::Arc;
+
 use tributary_pg::error::{PgError, Severity};
 use tributary_pg::sqlstate;
+use tributary_store::Txn;
 
 use crate::dialect::sqlparser::ast::{TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
+use crate::engine::Engine;
 use crate::engine::prepared::Outcome;
 use crate::engine::session::Session;
+use crate::engine::store_error::store_error;
 use crate::engine::transaction::{Isolation, Savepoint, Transaction, TransactionStatus, needs_block};
 
 /// Opens a transaction with the session's default modes.
@@ -20,18 +25,29 @@ pub(in crate::engine) fn open(session: &mut Session, block: bool) {
 
 /// Commits what is open and ends it.
 pub(in crate::engine) async fn commit(session: &mut Session) -> Result<(), PgError> {
-    if let Some(transaction) = session.transaction.take() {
-        if let Some(changes) = &transaction.catalog
-            && let Err(error) = session.engine().shared_catalog().publish(changes, |_, _| Ok(()))
-        {
-            session.settings().undo_to(transaction.settings);
-            end(session);
-            return Err(error);
-        }
-        session.settings().commit();
+    let Some(mut transaction) = session.transaction.take() else { return Ok(()) };
+    if let Err(error) = make_durable(&Arc::clone(session.engine()), &mut transaction).await {
+        session.settings().undo_to(transaction.settings);
         end(session);
+        return Err(error);
     }
+    session.settings().commit();
+    end(session);
     Ok(())
+}
+
+/// Hands the work to the store and waits. Not under the statement's token: once handed over, a commit is waited for, so
+/// that its outcome is known.
+async fn make_durable(engine: &Engine, transaction: &mut Transaction) -> Result<(), PgError> {
+    let Some(txn) = transaction.store.take().filter(Txn::has_writes) else { return Ok(()) };
+    let store = engine.store();
+    match &transaction.catalog {
+        None => store.commit(txn).await.map(drop).map_err(store_error),
+        // DDL commits one at a time: the catalog that others see next must be the one that is durable.
+        Some(changes) => {
+            engine.shared_catalog().publish(changes, |_, _| store.commit(txn).wait().map(drop).map_err(store_error))
+        }
+    }
 }
 
 /// Undoes what is open and ends it.
@@ -203,7 +219,8 @@ pub(super) fn savepoint(session: &mut Session, name: &str) -> Result<Outcome, Pg
     let settings = session.settings().mark();
     let transaction = block(session, "SAVEPOINT")?;
     let catalog = transaction.catalog.clone();
-    transaction.savepoints.push(Savepoint { name: name.to_owned(), settings, store: None, catalog });
+    let store = transaction.store.as_mut().map(Txn::savepoint);
+    transaction.savepoints.push(Savepoint { name: name.to_owned(), settings, store, catalog });
     Ok(Outcome::Done("SAVEPOINT".to_owned()))
 }
 
@@ -211,6 +228,9 @@ pub(super) fn savepoint(session: &mut Session, name: &str) -> Result<Outcome, Pg
 pub(super) fn release(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
     let transaction = block(session, "RELEASE SAVEPOINT")?;
     let index = transaction.savepoint(name)?;
+    if let (Some(txn), Some(mark)) = (transaction.store.as_mut(), transaction.savepoints[index].store) {
+        txn.release(mark);
+    }
     transaction.savepoints.truncate(index);
     Ok(Outcome::Done("RELEASE".to_owned()))
 }
@@ -222,6 +242,16 @@ pub(super) fn roll_back_to(session: &mut Session, name: &str) -> Result<Outcome,
     transaction.savepoints.truncate(index + 1);
     transaction.failed = false;
     transaction.catalog.clone_from(&transaction.savepoints[index].catalog);
+    match (transaction.savepoints[index].store, transaction.store.as_mut()) {
+        (Some(mark), Some(txn)) => {
+            if !txn.rollback_to(mark) {
+                return Err(PgError::internal(format!("savepoint \"{name}\" is unknown to the store")));
+            }
+        }
+        // Nothing was read or written before the savepoint, so all of it came after.
+        (None, _) => transaction.store = None,
+        (Some(_), None) => {}
+    }
     let mark = transaction.savepoints[index].settings;
     session.settings().undo_to(mark);
     Ok(Outcome::Done("ROLLBACK".to_owned()))
