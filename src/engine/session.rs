@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::execution::SessionState;
 use tributary_pg::error::PgError;
-use tributary_pg::sqlstate;
+use tributary_pg::{TextStyle, sqlstate};
 use tributary_store::Txn;
 
 use super::activity::{BackendGuard, BackendState, StatementToken};
@@ -235,6 +235,29 @@ impl Session {
     /// The settings.
     pub fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How values are read and written under the settings in force.
+    pub fn text_style(&self) -> TextStyle {
+        const NAMES: [&str; 6] = [
+            "DateStyle",
+            "IntervalStyle",
+            "TimeZone",
+            "extra_float_digits",
+            "bytea_output",
+            "roaringbitmap.output_format",
+        ];
+        let settings = self.settings();
+        let mut style = TextStyle::default();
+        for name in NAMES {
+            if let Some(value) = settings.get(name)
+                && let Err(error) = style.set(name, &value)
+            {
+                // SET has checked the value, so the two checks disagree.
+                tracing::error!(%error, name, "a setting's value cannot be read");
+            }
+        }
+        style
     }
 
     /// A prepared statement; 26000.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use tributary_pg::error::{PgError, PgResult};
-use tributary_pg::sqlstate;
+use tributary_pg::{sqlstate, types};
 
 use super::backend::{self, Plain};
 use super::conversation::{Conversation, Step};
@@ -24,6 +24,9 @@ impl Conversation {
         self.open_statement(sql);
         if name.is_empty() {
             self.session.close_prepared("");
+        }
+        if let Some(unknown) = declared.iter().find(|oid| **oid != 0 && types::by_oid(**oid).is_none()) {
+            return Err(types::missing_oid(*unknown).into());
         }
         let mut statements = self.session.parse(sql)?;
         let statement = match (statements.pop(), statements.is_empty()) {
@@ -73,10 +76,11 @@ impl Conversation {
             )));
         }
         let portal = bind.portal.as_str()?;
+        let style = self.session.text_style();
         let mut values = Vec::with_capacity(given);
         for (index, (value, oid)) in bind.parameters.iter().zip(&prepared.parameter_types).enumerate() {
             let format = formats.get(index).or(formats.first()).copied().unwrap_or(0);
-            let value = parameters::decode(value.as_deref(), format, *oid)
+            let value = parameters::decode(value.as_ref(), format, *oid, index, &style)
                 .map_err(|error| parameters::name_parameter(error, portal, index, format))?;
             values.push(value);
         }

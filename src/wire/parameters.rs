@@ -1,33 +1,40 @@
 //! Parameter values of Bind: text or binary to one-row arrays of the described types.
 
-use std::sync::Arc;
+use std::time::SystemTime;
 
-use arrow::array::{ArrayRef, StringViewArray, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::array::ArrayRef;
 use tributary_pg::error::{PgError, PgResult};
+use tributary_pg::{PgValue, TextStyle, types};
 
+use super::frontend::Text;
 use super::rows::unsupported_format;
 
-/// One value as an array of one row.
-pub fn decode(value: Option<&[u8]>, format: i16, oid: u32) -> PgResult<ArrayRef> {
-    let data_type = match oid {
-        16 => DataType::Boolean,
-        20 => DataType::Int64,
-        21 => DataType::Int16,
-        23 => DataType::Int32,
-        701 => DataType::Float64,
-        _ => DataType::Utf8View,
+/// One value as an array of one row. `index` counts from 0.
+pub fn decode(
+    value: Option<&bytes::Bytes>,
+    format: i16,
+    oid: u32,
+    index: usize,
+    style: &TextStyle,
+) -> PgResult<ArrayRef> {
+    let ty = types::by_oid(oid).ok_or_else(|| types::missing_oid(oid))?;
+    let value = match (value, format) {
+        (_, format) if !matches!(format, 0 | 1) => return Err(unsupported_format(format)),
+        (None, _) => PgValue::null(ty, -1),
+        (Some(bytes), 0) => {
+            let text = Text(bytes.clone());
+            let text = text.as_str()?;
+            PgValue::from_text(ty, -1, text, style, now_us())?
+        }
+        (Some(bytes), _) => PgValue::from_binary(ty, -1, bytes, index + 1)?,
     };
-    match format {
-        0 => {}
-        1 => return Err(PgError::unsupported("binary parameters are not supported yet")),
-        other => return Err(unsupported_format(other)),
-    }
-    let Some(value) = value else { return Ok(new_null_array(&data_type, 1)) };
-    let text = std::str::from_utf8(value).map_err(|error| PgError::internal(error.to_string()))?;
-    let text: ArrayRef = Arc::new(StringViewArray::from_iter_values([text.trim()]));
-    cast(&text, &data_type).map_err(|error| PgError::internal(error.to_string()))
+    value.to_array()
+}
+
+/// What `now` means in a date or time value.
+fn now_us() -> i64 {
+    let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(age.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// CONTEXT of a value that cannot be read. The value itself is never repeated: it may be personal.

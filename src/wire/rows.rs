@@ -7,15 +7,17 @@
 use std::pin::pin;
 
 use arrow::array::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use bytes::{BufMut, BytesMut};
+use arrow::datatypes::DataType;
+use bytes::BytesMut;
 use futures::poll;
+use tributary_pg::binary::BinaryEncoder;
 use tributary_pg::error::{PgError, PgResult};
-use tributary_pg::sqlstate;
+use tributary_pg::rows::encode_data_rows;
+use tributary_pg::{ColumnText, TextPrinter, TextStyle, sqlstate};
 
 use super::conversation::{Conversation, Step, Stop};
 use super::outbox::CHUNK_BYTES;
-use crate::engine::Portal;
+use crate::engine::{OutputColumn, Portal};
 
 /// Rows of the first slice; later ones follow the width of the rows seen.
 const FIRST_SLICE_ROWS: usize = 64;
@@ -71,6 +73,9 @@ impl Conversation {
         formats: &Formats,
         row_limit: Option<u64>,
     ) -> Step<Sent> {
+        let style = self.session.text_style();
+        let columns = portal.prepared.columns.as_deref().unwrap_or_default();
+        let mut encoder = RowEncoder::new(columns, formats, &style)?;
         let mut row_count = 0;
         loop {
             let wanted = row_limit.map_or(u64::MAX, |limit| limit - row_count);
@@ -81,7 +86,7 @@ impl Conversation {
                 return Ok(Sent { row_count, more: false });
             };
             row_count += batch.num_rows() as u64;
-            self.send_batch(&batch, formats).await?;
+            self.send_batch(&batch, &mut encoder).await?;
         }
     }
 
@@ -100,13 +105,14 @@ impl Conversation {
         Ok(fetching.await?)
     }
 
-    async fn send_batch(&mut self, batch: &RecordBatch, formats: &Formats) -> Step {
+    async fn send_batch(&mut self, batch: &RecordBatch, encoder: &mut RowEncoder) -> Step {
+        encoder.check(batch)?;
         let mut start = 0;
         let mut slice_rows = FIRST_SLICE_ROWS;
         while start < batch.num_rows() {
             let count = slice_rows.min(batch.num_rows() - start);
             let before = self.out.buffer().len();
-            encode(&batch.slice(start, count), formats, self.out.buffer())?;
+            encoder.encode(&batch.slice(start, count), self.out.buffer())?;
             let row_bytes = (self.out.buffer().len() - before) / count;
             slice_rows = (CHUNK_BYTES / 2 / row_bytes.max(1)).clamp(1, 8_192);
             start += count;
@@ -118,38 +124,72 @@ impl Conversation {
     }
 }
 
-fn encode(batch: &RecordBatch, formats: &Formats, out: &mut BytesMut) -> PgResult<()> {
-    let options = FormatOptions::default();
-    let formatters: Vec<ArrayFormatter<'_>> = batch
-        .columns()
-        .iter()
-        .map(|column| ArrayFormatter::try_new(column, &options))
-        .collect::<Result<_, _>>()
-        .map_err(|error| PgError::internal(error.to_string()))?;
-    if (0..batch.num_columns()).any(|index| formats.code(index) != 0) {
-        return Err(PgError::unsupported("binary results are not supported yet"));
-    }
-    for row in 0..batch.num_rows() {
-        let start = out.len();
-        out.put_u8(b'D');
-        out.put_u32(0);
-        out.put_u16(batch.num_columns() as u16);
-        for (index, formatter) in formatters.iter().enumerate() {
-            if batch.column(index).is_null(row) {
-                out.put_i32(-1);
-                continue;
-            }
-            let text = formatter.value(row).to_string();
-            let text = match text.as_str() {
-                "true" => "t",
-                "false" => "f",
-                other => other,
+/// Prints the columns of one result.
+struct RowEncoder {
+    columns: Vec<ColumnEncoder>,
+    /// One scratch a column, kept from slice to slice.
+    printed: Vec<ColumnText>,
+}
+
+struct ColumnEncoder {
+    data_type: DataType,
+    printer: Printer,
+}
+
+enum Printer {
+    Text(Box<TextPrinter>),
+    Binary(BinaryEncoder),
+}
+
+impl RowEncoder {
+    fn new(columns: &[OutputColumn], formats: &Formats, style: &TextStyle) -> PgResult<Self> {
+        let encoders = columns.iter().enumerate().map(|(index, column)| {
+            let printer = match formats.code(index) {
+                0 => Printer::Text(Box::new(TextPrinter::for_field(&column.field, style)?)),
+                1 => Printer::Binary(BinaryEncoder::for_field(&column.field)?),
+                other => return Err(unsupported_format(other)),
             };
-            out.put_u32(text.len() as u32);
-            out.put_slice(text.as_bytes());
-        }
-        let length = (out.len() - start - 1) as u32;
-        out[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
+            Ok(ColumnEncoder { data_type: column.field.data_type().clone(), printer })
+        });
+        Ok(Self {
+            columns: encoders.collect::<PgResult<_>>()?,
+            printed: columns.iter().map(|_| ColumnText::new()).collect(),
+        })
     }
-    Ok(())
+
+    /// A batch of other types than were described would be sent as garbage.
+    fn check(&self, batch: &RecordBatch) -> PgResult<()> {
+        let same = batch.num_columns() == self.columns.len()
+            && batch.columns().iter().zip(&self.columns).all(|(array, column)| {
+                array.data_type() == &column.data_type || same_text(array.data_type(), &column.data_type)
+            });
+        if same {
+            return Ok(());
+        }
+        let described: Vec<String> = self.columns.iter().map(|column| column.data_type.to_string()).collect();
+        Err(PgError::internal(format!("rows of {} came where {} were described", batch.schema(), described.join(", "))))
+    }
+
+    fn encode(&mut self, batch: &RecordBatch, out: &mut BytesMut) -> PgResult<()> {
+        for ((array, column), printed) in batch.columns().iter().zip(&self.columns).zip(&mut self.printed) {
+            match &column.printer {
+                Printer::Text(printer) => {
+                    printed.clear();
+                    printer.print(array.as_ref(), printed)?;
+                }
+                Printer::Binary(encoder) => encoder.encode(array.as_ref(), printed)?,
+            }
+        }
+        encode_data_rows(&self.printed, 0..batch.num_rows(), out)
+    }
+}
+
+/// The layouts of one string or bytes type mean the same.
+fn same_text(left: &DataType, right: &DataType) -> bool {
+    let family = |data_type: &DataType| match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => 1,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => 2,
+        _ => 0,
+    };
+    family(left) != 0 && family(left) == family(right)
 }
