@@ -39,6 +39,7 @@ use catalog::Catalog;
 use catalog::shared::SharedCatalog;
 
 pub use activity::{Activity, CancelReason};
+pub use catalog::verifier::Verifier;
 pub use copy::{CopyChunk, CopyIn, CopyOut};
 pub use prepared::{Outcome, OutputColumn, Portal, PortalState, Prepared};
 pub use row_stream::RowStream;

@@ -4,6 +4,8 @@
 //! There are two runtimes: the reactor moves bytes, the query threads do everything else, so that a heavy query never
 //! delays another client's bytes. The server ends no process and prints nothing: that is `main`'s business.
 
+mod first_start;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,9 +23,6 @@ use crate::wire::listener::Wire;
 use crate::wire::login::Door;
 use crate::wire::slots::{Failures, Slots};
 use crate::wire::tls;
-
-/// Superuser that `--trust` lets everyone be, unless another was named.
-const TRUSTED_SUPERUSER: &str = "tributary";
 
 /// Why a server did not start.
 #[derive(Debug)]
@@ -109,11 +108,14 @@ impl Server {
         let reactor = runtime("reactor", config.reactor_threads)?;
         let queries = runtime("query", query_threads(config))?;
         let engine = open_engine(config)?;
+        if config.trust {
+            tracing::warn!("trust: everyone who can reach a loopback address of this machine is a superuser");
+        }
         let door = Door {
             engine: Arc::clone(&engine),
             rules: config.access_rules(),
             tls,
-            trusted_role: config.trust.then(|| first_superuser(config).0),
+            trusted_role: config.trust.then(|| first_start::superuser_name(config)),
             slots: Slots::new(config.connections_max, config.connections_reserved),
             failures: Failures::default(),
             secret: rand::random(),
@@ -179,34 +181,30 @@ impl Server {
 }
 
 fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
-    let store = open_store(config)?;
+    let Some(data_dir) = &config.data_dir else {
+        return Err(ConfigError::new("no data directory was given").hint("Use --data-dir DIR.").into());
+    };
+    // Before the store makes its files: whether the directory is new is seen by its being empty.
+    let verifier = first_start::prepare(config, data_dir)?;
+    let store = open_store(config, data_dir)?;
     let engine_config = EngineConfig {
         database: config.database.clone(),
         query_memory_bytes: config.query_memory_bytes,
         target_partitions: config.query_threads,
         settings: config.settings.iter().cloned().collect(),
-        first_superuser: first_superuser(config),
+        first_superuser: (first_start::superuser_name(config), verifier),
     };
     Ok(Engine::open(engine_config, store)?)
 }
 
-fn open_store(config: &Config) -> Result<Store, StartError> {
-    let Some(data_dir) = &config.data_dir else {
-        return Err(ConfigError::new("no data directory was given").hint("Use --data-dir DIR.").into());
-    };
-    let mut store = StoreConfig { data_dir: data_dir.clone(), ..StoreConfig::default() };
+fn open_store(config: &Config, data_dir: &std::path::Path) -> Result<Store, StartError> {
+    let mut store = StoreConfig { data_dir: data_dir.to_owned(), ..StoreConfig::default() };
     store.listen_note = config.listen.to_string();
     for (key, value) in &config.store {
         store.set(key, value).map_err(StartError::Store)?;
     }
     let disk = if store.unsafe_no_fsync { RealDisk::without_fsync() } else { RealDisk::new() };
     Store::open(&store, Arc::new(disk), Arc::new(SystemClock::new())).map_err(StartError::Store)
-}
-
-/// Name and verifier of the superuser a new data directory gets.
-fn first_superuser(config: &Config) -> (String, Option<String>) {
-    let default = if config.trust { TRUSTED_SUPERUSER } else { "postgres" };
-    (config.superuser.clone().unwrap_or_else(|| default.to_owned()), None)
 }
 
 fn query_threads(config: &Config) -> usize {
