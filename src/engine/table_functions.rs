@@ -7,6 +7,7 @@
 //!
 //! To add a report: write its expansion in `table_functions/`, add it to [`FUNCTIONS`].
 
+mod attribution;
 mod call;
 mod funnel;
 
@@ -30,7 +31,8 @@ struct TableFunction {
 }
 
 /// Every report. The one list.
-const FUNCTIONS: &[TableFunction] = &[funnel::FUNNEL, funnel::FUNNEL_PEOPLE, funnel::FUNNEL_TIME];
+const FUNCTIONS: &[TableFunction] =
+    &[funnel::FUNNEL, funnel::FUNNEL_PEOPLE, funnel::FUNNEL_TIME, attribution::ATTRIBUTION];
 
 /// The planner of the reports, to be asked before DataFusion's own.
 pub(super) fn relation_planners() -> Vec<Arc<dyn RelationPlanner>> {

@@ -15,6 +15,8 @@ mod samples;
 pub mod scalars;
 mod touch_log;
 
+pub use aggregates::attribution_by;
+
 #[cfg(test)]
 pub(crate) mod golden;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, SchemaError};
 use datafusion::functions::core::get_field;
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -125,7 +125,10 @@ impl<'a> Call<'a> {
 
     /// An expression that must be given.
     pub(super) fn required(&mut self, name: &str) -> Result<Bound> {
-        self.expr(name)?.ok_or_else(|| no_such_call(self.function, Some(format!("Option {name} is missing.")), &[]))
+        match self.expr(name)? {
+            Some(bound) => Ok(bound),
+            None => Err(self.missing(name)),
+        }
     }
 
     fn bind(&mut self, text: ast::Expr) -> Result<Bound> {
@@ -133,14 +136,51 @@ impl<'a> Call<'a> {
         Ok(Bound { expr, text })
     }
 
-    /// A list of expressions; a single one counts as a list of one.
-    pub(super) fn list(&mut self, name: &str) -> Result<Vec<Bound>> {
-        let items = match self.take(name) {
-            None => return Ok(Vec::new()),
+    /// A relation given as an option.
+    pub(super) fn relation_option(&mut self, name: &str) -> Result<LogicalPlan> {
+        let relation = self.take(name).ok_or_else(|| self.missing(name))?;
+        plan_relation(self.context, relation, self.function.name)
+    }
+
+    /// The texts of a list of expressions; a single one counts as a list of one.
+    pub(super) fn list_texts(&mut self, name: &str) -> Vec<ast::Expr> {
+        match self.take(name) {
+            None => Vec::new(),
             Some(ast::Expr::Array(array)) => array.elem,
             Some(one) => vec![one],
-        };
-        items.into_iter().map(|item| self.bind(item)).collect()
+        }
+    }
+
+    /// The text of an option, to be bound with [`Call::bind_on`].
+    pub(super) fn text_of(&mut self, name: &str) -> Option<ast::Expr> {
+        self.take(name)
+    }
+
+    /// An expression over another relation than the first; `relation` names it in the message about an unknown column.
+    pub(super) fn bind_on(&mut self, text: &ast::Expr, plan: &LogicalPlan, relation: &str) -> Result<Bound> {
+        match self.context.sql_to_expr(text.clone(), plan.schema()) {
+            Ok(expr) => Ok(Bound { expr, text: text.clone() }),
+            Err(error) => match error.find_root() {
+                DataFusionError::SchemaError(inner, _) => match inner.as_ref() {
+                    SchemaError::FieldNotFound { field, .. } => {
+                        let message = format!("column \"{}\" does not exist in the {relation} relation", field.name);
+                        let error = PgError::new(sqlstate::UNDEFINED_COLUMN, message);
+                        Err(external(error.hint("Alias it in a subquery.")))
+                    }
+                    _ => Err(error),
+                },
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn missing(&self, name: &str) -> DataFusionError {
+        no_such_call(self.function, Some(format!("Option {name} is missing.")), &[])
+    }
+
+    /// A list of expressions; a single one counts as a list of one.
+    pub(super) fn list(&mut self, name: &str) -> Result<Vec<Bound>> {
+        self.list_texts(name).into_iter().map(|item| self.bind(item)).collect()
     }
 
     /// The type of an expression over the relation.
@@ -204,7 +244,7 @@ impl<'a> Call<'a> {
 }
 
 /// 42804.
-fn mismatch(name: &str, wanted: &str, found: &DataType) -> DataFusionError {
+pub(super) fn mismatch(name: &str, wanted: &str, found: &DataType) -> DataFusionError {
     let message = format!("{name} must be {wanted}, not {}", sql_type_name(found));
     external(PgError::new(sqlstate::DATATYPE_MISMATCH, message))
 }

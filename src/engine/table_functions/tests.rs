@@ -256,3 +256,104 @@ async fn by_takes_the_value_of_the_chosen_row() {
     assert_eq!(rows(&sql("first")).await, ["1|n|2|1|2|f|{\"1\",\"2\"}", "2|q|0|||f|{}"]);
     assert_eq!(rows(&sql("last")).await, ["1|o|2|1|2|f|{\"1\",\"2\"}", "2|q|0|||f|{}"]);
 }
+
+/// The events of the attribution edge cases as two tables.
+fn register_edge_cases(context: &SessionContext) {
+    for (name, types) in [
+        ("touches", ["Int64", "Int64", "Timestamp", "Utf8"]),
+        ("conversions", ["Int64", "Int64", "Timestamp", "Float64"]),
+    ] {
+        let path = format!("{}/tests/data/attribution/events_edge/{name}.csv", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let header: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+        let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split(',').collect()).collect();
+        let (mut fields, mut columns) = (Vec::new(), Vec::new());
+        for (at, column) in header.iter().enumerate() {
+            let texts: StringArray = rows.iter().map(|row| Some(row[at]).filter(|value| !value.is_empty())).collect();
+            let data_type = match types[at] {
+                "Int64" => DataType::Int64,
+                "Float64" => DataType::Float64,
+                "Timestamp" => DataType::Timestamp(TimeUnit::Microsecond, None),
+                _ => DataType::Utf8,
+            };
+            columns.push(arrow::compute::cast(&texts, &data_type).unwrap());
+            fields.push(Field::new(*column, data_type, true));
+        }
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        let halves = vec![vec![batch.slice(0, 7)], vec![batch.slice(7, batch.num_rows() - 7)]];
+        let table = MemTable::try_new(batch.schema(), halves).unwrap();
+        context.register_table(name, Arc::new(table)).unwrap();
+    }
+}
+
+const EDGE_CASES: &str = "attribution((SELECT * FROM touches), conversions => (SELECT *, value > 20 AS big FROM conversions), unit => user_id, ts => ts, \
+    channel => channel, touch_id => touch_id, direct => channel = 'direct', value => value, conversion_id => conversion_id";
+
+#[tokio::test]
+async fn golden_attribution() {
+    let models = "first last first_non_direct last_non_direct linear linear_distinct time_decay u_shaped j_shaped inverse_j participation";
+    let list: Vec<String> = models.split(' ').map(|model| format!("'{model}'")).collect();
+    for (partitions, batch_rows) in [(1, 8192), (2, 1), (7, 8192)] {
+        let context = context(partitions, batch_rows);
+        register_edge_cases(&context);
+        for (file, options) in
+            [("reuse", ""), ("consume", ", consume => true"), ("reuse", ", lookback => INTERVAL '30 days', by => big")]
+        {
+            let sql = format!(
+                "SELECT conversion_id, position, path_length, channel, touch_id, value, {} FROM {EDGE_CASES}, models => [{}]{options}) \
+                 ORDER BY conversion_id, position",
+                models.replace(' ', ", "),
+                list.join(", ")
+            );
+            let found = query(&context, &sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            let path = format!("{}/tests/data/attribution/events_edge/expected_{file}.csv", env!("CARGO_MANIFEST_DIR"));
+            let mut expected: Vec<Vec<String>> =
+                std::fs::read_to_string(path).unwrap().lines().skip(1).map(split).collect();
+            expected.sort_by_key(|row| (row[0].parse::<i64>().unwrap(), row[1].parse::<i64>().unwrap()));
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!(found.iter().zip(expected).all(|(f, e)| equal(f, e)), "{options}:\n{found:?}\n{expected:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn attribution_hands_through_what_it_is_given() {
+    let context = context(2, 8192);
+    register_edge_cases(&context);
+    let sql = format!(
+        "SELECT * FROM {EDGE_CASES}, models => ['last'], by => [big, 'x']) WHERE conversion_id IN (2, 9) AND (last = 1) ORDER BY user_id"
+    );
+    let found: Vec<String> = query(&context, &sql).await.unwrap().into_iter().map(|row| row.join("|")).collect();
+    assert_eq!(
+        found,
+        [
+            "2|1|2|2026-03-31 12:00:00|40.0|t|x|0|0|(unattributed)|||1.0",
+            "8|1|9|2026-03-31 12:00:00|30.0|t|x|4|4|a|2026-03-30 12:00:00|21|1.0"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn refused_attributions() {
+    let context = context(1, 8192);
+    register_edge_cases(&context);
+    let call = |options: &str| format!("SELECT * FROM {EDGE_CASES}{options})");
+    for (options, code, message) in [
+        (", models => ['foo']", "22023", "unknown attribution model \"foo\""),
+        (", models => ['last', 'last']", "22023", "model \"last\" is listed twice"),
+        (", models => []", "22023", "models must be a constant list of names"),
+        (", models => ['last'], max_touches => 0", "22023", "max_touches must be at least 1"),
+        (", models => ['last'], repeats => 'x'", "22023", "unknown value \"x\" for repeats"),
+        (", models => ['last'], lookback => INTERVAL '1 month'", "22023", "lookback must not contain months"),
+        (
+            ", models => ['last'], by => platform",
+            "42703",
+            "column \"platform\" does not exist in the conversions relation",
+        ),
+    ] {
+        let error = crate::engine::pg::map_error(query(&context, &call(options)).await.expect_err(options));
+        assert_eq!((error.code.as_str(), error.message.as_str()), (code, message), "{options}");
+    }
+}

@@ -7,9 +7,12 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion_common::{Result, ScalarValue, exec_err};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::utils::AggregateOrderSensitivity;
-use datafusion_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature, Volatility};
+use datafusion_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
+};
 
 use super::channels::Channels;
+use super::models::Model;
 use super::options::{ATTRIBUTION, Argument, JOURNEYS, Options, Types, check, coerce};
 use super::results::{Answer, answer, element_fields};
 use super::touch_log::{TouchLog, state_fields};
@@ -21,6 +24,8 @@ use crate::family::Function;
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct JourneyAggregate {
     answer: Answer,
+    /// Models of [`Answer::Credits`], in the order of the result fields.
+    models: Vec<Model>,
     signature: Signature,
 }
 
@@ -41,10 +46,11 @@ impl Answer {
 }
 
 impl JourneyAggregate {
-    fn new(answer: Answer) -> Self {
+    fn new(answer: Answer, models: &[Model]) -> Self {
         let names: Vec<&str> = answer.arguments().iter().map(|argument| argument.name()).collect();
         let signature = Signature::user_defined(Volatility::Immutable).with_parameter_names(names);
-        Self { answer, signature: signature.expect("a user-defined signature takes distinct names") }
+        let signature = signature.expect("a user-defined signature takes distinct names");
+        Self { answer, models: models.to_vec(), signature }
     }
 
     fn options(&self, args: &AccumulatorArgs) -> Result<Options> {
@@ -68,7 +74,7 @@ impl AggregateUDFImpl for JourneyAggregate {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         check(self.name(), self.answer.arguments(), types)?;
-        Ok(DataType::new_list(DataType::Struct(element_fields(self.answer, &Types::new(types))), true))
+        Ok(DataType::new_list(DataType::Struct(element_fields(self.answer, &self.models, &Types::new(types))), true))
     }
 
     fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
@@ -81,7 +87,7 @@ impl AggregateUDFImpl for JourneyAggregate {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let mut rows = Rows::new(self.answer, self.options(&args)?);
+        let mut rows = Rows::new(self, self.options(&args)?);
         rows.log.grow(1)?;
         Ok(Box::new(OneUnit(rows)))
     }
@@ -91,7 +97,7 @@ impl AggregateUDFImpl for JourneyAggregate {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Units(Rows::new(self.answer, self.options(&args)?))))
+        Ok(Box::new(Units(Rows::new(self, self.options(&args)?))))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -103,18 +109,25 @@ impl AggregateUDFImpl for JourneyAggregate {
     }
 }
 
+/// The aggregate `attribution` with these models only: what the table function of that name is made of.
+pub fn attribution_by(models: &[Model]) -> AggregateUDF {
+    AggregateUDF::from(JourneyAggregate::new(Answer::Credits, models))
+}
+
 /// The rows of all groups and what to make of them.
 #[derive(Debug)]
 struct Rows {
     answer: Answer,
+    models: Vec<Model>,
     options: Options,
     channels: Channels,
     log: TouchLog,
 }
 
 impl Rows {
-    fn new(answer: Answer, options: Options) -> Self {
-        Self { answer, options, channels: Channels::default(), log: TouchLog::default() }
+    fn new(function: &JourneyAggregate, options: Options) -> Self {
+        let (answer, models) = (function.answer, function.models.clone());
+        Self { answer, models, options, channels: Channels::default(), log: TouchLog::default() }
     }
 
     fn append(
@@ -127,7 +140,7 @@ impl Rows {
     }
 
     fn answer(&self, log: &TouchLog) -> Result<ArrayRef> {
-        answer(self.answer, log, &self.channels, &self.options)
+        answer(self.answer, &self.models, log, &self.channels, &self.options)
     }
 
     fn state(&self, log: &TouchLog) -> Result<Vec<ArrayRef>> {
@@ -171,7 +184,9 @@ impl GroupsAccumulator for Units {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut rows = Rows::new(self.0.answer, self.0.options.clone());
+        let Rows { answer, models, options, .. } = &self.0;
+        let (channels, log) = (Channels::default(), TouchLog::default());
+        let mut rows = Rows { answer: *answer, models: models.clone(), options: options.clone(), channels, log };
         rows.log.grow(values[0].len())?;
         rows.append(values, opt_filter, |row| row)?;
         rows.state(&rows.log)
@@ -265,7 +280,7 @@ pub(super) fn journeys() -> Function {
             "t|{ad,mail}\nf|{ad}",
         )],
     };
-    Function::aggregate(JourneyAggregate::new(Answer::Journeys), documentation, super::samples::journeys)
+    Function::aggregate(JourneyAggregate::new(Answer::Journeys, &[]), documentation, super::samples::journeys)
 }
 
 /// `attribution`.
@@ -298,7 +313,11 @@ pub(super) fn attribution() -> Function {
             "ad|0.4\nblog|0.2\nmail|0.4",
         )],
     };
-    Function::aggregate(JourneyAggregate::new(Answer::Credits), documentation, super::samples::attributions)
+    Function::aggregate(
+        JourneyAggregate::new(Answer::Credits, &Model::ALL),
+        documentation,
+        super::samples::attributions,
+    )
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ fn edge_cases(
         new_null_array(&DataType::Null, units.len()),
     ];
     tweak(&mut columns);
-    let udf = JourneyAggregate::new(answer);
+    let udf = JourneyAggregate::new(answer, &Model::ALL);
     let (mut types, mut exprs) = (Vec::new(), Vec::<Arc<dyn PhysicalExpr>>::new());
     for (at, column) in columns.iter().enumerate() {
         types.push(column.data_type().clone());

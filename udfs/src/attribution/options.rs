@@ -152,7 +152,10 @@ impl Argument {
             }
             Self::Value | Self::Weight => (*data_type == DataType::Float64, "a number"),
             Self::ConversionId | Self::TouchId => (
-                data_type.is_integer() || matches!(data_type, DataType::Utf8 | DataType::FixedSizeBinary(_)),
+                // A record is how the table function carries further columns of a conversion along.
+                data_type.is_integer()
+                    || matches!(data_type, DataType::Utf8 | DataType::FixedSizeBinary(_))
+                    || (self == Self::ConversionId && matches!(data_type, DataType::Struct(_))),
                 "an integer, text or a uuid",
             ),
             Self::Lookback | Self::HalfLife => (window_type(data_type).is_some(), "an interval"),

@@ -39,7 +39,7 @@ fn id_type(data_type: &DataType) -> DataType {
 }
 
 /// The fields of a list element.
-pub fn element_fields(answer: Answer, types: &Types) -> Fields {
+pub fn element_fields(answer: Answer, models: &[Model], types: &Types) -> Fields {
     let (ts, conversion_id, touch_id) = (types.ts.clone(), id_type(&types.conversion_id), id_type(&types.touch_id));
     let mut fields = vec![("journey_no", DataType::Int32)];
     match answer {
@@ -65,20 +65,28 @@ pub fn element_fields(answer: Answer, types: &Types) -> Fields {
                 ("touch_ts", ts),
                 ("touch_id", touch_id),
             ]);
-            fields.extend(Model::ALL.map(|model| (model.name(), DataType::Float64)));
+            fields.extend(models.iter().map(|model| (model.name(), DataType::Float64)));
         }
     }
     fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect()
 }
 
 /// The answer for each group of `log`.
-pub fn answer(answer: Answer, log: &TouchLog, channels: &Channels, options: &Options) -> Result<ArrayRef> {
-    let mut rows = Rows { answer, models: Model::ALL.iter().map(|_| Vec::new()).collect(), ..Rows::default() };
+pub fn answer(
+    answer: Answer,
+    models: &[Model],
+    log: &TouchLog,
+    channels: &Channels,
+    options: &Options,
+) -> Result<ArrayRef> {
+    let wanted = models.to_vec();
+    let models: Vec<(Model, Vec<f64>)> = models.iter().map(|model| (*model, Vec::new())).collect();
+    let mut rows = Rows { answer, models, ..Rows::default() };
     let ends = each_journey(log, channels, options, |number, conversion, journey, touches| {
         rows.push(log, options, number, conversion, journey, touches);
         rows.len()
     })?;
-    let fields = element_fields(answer, &options.types);
+    let fields = element_fields(answer, &wanted, &options.types);
     let columns = rows.columns(log, channels, options)?;
     let elements = StructArray::try_new(fields.clone(), columns, None)?;
     let field = Arc::new(Field::new_list_field(DataType::Struct(fields), true));
@@ -153,7 +161,7 @@ struct Rows {
     touches: Vec<Option<u32>>,
     /// Of journeys: where each one's touches end.
     path_ends: Vec<usize>,
-    models: Vec<Vec<f64>>,
+    models: Vec<(Model, Vec<f64>)>,
     scratch: Scratch,
     path: PathColumns,
 }
@@ -227,15 +235,15 @@ impl Rows {
         if touches.is_empty() {
             self.positions.push(0);
             self.touches.push(None);
-            self.models.iter_mut().for_each(|credits| credits.push(1.0));
+            self.models.iter_mut().for_each(|(_, credits)| credits.push(1.0));
             return;
         }
         self.positions.extend(1..=touches.len() as i32);
         self.touches.extend(touches.iter().map(|&row| Some(row)));
         let view = self.path.fill(log, log.ts[conversion as usize], touches);
-        for (model, credits) in Model::ALL.into_iter().zip(&mut self.models) {
+        for (model, credits) in &mut self.models {
             credits.resize(from + count, 0.0);
-            self.scratch.credits(model, view, &options.models, &mut credits[from..]);
+            self.scratch.credits(*model, view, &options.models, &mut credits[from..]);
         }
     }
 
@@ -270,8 +278,9 @@ impl Rows {
                 columns.push(Arc::new(Int32Array::from(self.positions)));
                 columns.push(Arc::new(Int32Array::from(self.lengths)));
                 columns.extend([names, times(&touch_rows)?, touch_ids]);
-                columns
-                    .extend(self.models.into_iter().map(|credits| Arc::new(Float64Array::from(credits)) as ArrayRef));
+                columns.extend(
+                    self.models.into_iter().map(|(_, credits)| Arc::new(Float64Array::from(credits)) as ArrayRef),
+                );
             }
         }
         Ok(columns)
