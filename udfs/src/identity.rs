@@ -1,16 +1,22 @@
-//! Identity without a graph: connected components.
+//! Identity without a graph: connected components and the normal forms of identifiers.
 //!
 //! The durable One-ID graph with its rules, ids and explanations lives in the server; here are the pure functions that
 //! need no state.
 
 mod connected_components;
 pub mod forest;
+pub mod normalise;
+mod normalisers;
 
 use crate::family::Family;
 
 /// The family on the reference page.
 pub const FAMILY: Family = Family {
     title: "Identity",
-    summary: "Which records belong together, from pairs of identifiers alone.",
-    functions: || vec![connected_components::function()],
+    summary: "The normal forms under which identifiers are compared, and which records belong together.",
+    functions: || {
+        let mut functions = normalisers::functions();
+        functions.push(connected_components::function());
+        functions
+    },
 };

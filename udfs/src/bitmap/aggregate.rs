@@ -405,11 +405,16 @@ impl<S: SetState> SetGroups<S> {
                 continue;
             }
             let Some(group) = group_of(row) else { continue };
-            let value = elements.value(row);
-            let element = if self.width == Width::W64 { value as u64 } else { u64::from(value as u32) };
+            let element = self.element(elements.value(row));
             self.states[group].insert(element, &mut self.ledger);
         }
         Ok(())
+    }
+
+    /// The argument type decides the width, so every value fits.
+    #[inline]
+    fn element(&self, value: i64) -> u64 {
+        if self.width == Width::W64 { value as u64 } else { u64::from(value as u32) }
     }
 
     fn merge_one(&mut self, group: usize, bytes: &[u8]) -> Result<(), SqlError> {
@@ -535,30 +540,34 @@ impl<S: SetState> GroupsAccumulator for SetGroups<S> {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut one_each = SetGroups::<S> {
-            name: self.name,
-            width: self.width,
-            input: self.input,
-            output: self.output,
-            states: Vec::new(),
-            ledger: 0,
-            tools: Tools { buffers: Buffers::default(), writer: Writer::new(self.width, STATE_BYTES_MAX) },
-        };
         let mut builder = BinaryViewBuilder::with_capacity(values[0].len());
-        let mut bytes = Vec::new();
+        let mut state = Vec::new();
+        if self.input == Input::Bitmaps {
+            let blobs = Blobs::new(values[0].as_ref())?;
+            for row in 0..blobs.len() {
+                let bytes = blobs.get(row).filter(|_| passes(opt_filter, row));
+                state.clear();
+                state.push(STATE_VERSION);
+                builder.append_option(bytes.map(|bytes| {
+                    state.extend_from_slice(bytes);
+                    &state
+                }));
+            }
+            return Ok(vec![Arc::new(builder.finish())]);
+        }
+        let integers = Integers::new(values[0].as_ref())?;
+        let mut writer = Writer::new(self.width, STATE_BYTES_MAX);
         for row in 0..values[0].len() {
-            let mut state = S::default();
-            std::mem::swap(&mut one_each.states, &mut vec![state]);
-            one_each.update(&values[0].slice(row, 1), |_| passes(opt_filter, row).then_some(0))?;
-            state = one_each.states.pop().unwrap_or_default();
-            if !state.seen() {
+            let Some(value) = integers.get(row).filter(|_| passes(opt_filter, row)) else {
                 builder.append_null();
                 continue;
-            }
-            bytes.clear();
-            bytes.push(STATE_VERSION);
-            one_each.write(&mut state, STATE_BYTES_MAX, &mut bytes)?;
-            builder.append_value(&bytes);
+            };
+            let element = self.element(value);
+            state.clear();
+            state.push(STATE_VERSION);
+            writer.array(element >> 16, &[element as u16])?;
+            writer.finish(&mut state);
+            builder.append_value(&state);
         }
         Ok(vec![Arc::new(builder.finish())])
     }

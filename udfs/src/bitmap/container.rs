@@ -383,8 +383,9 @@ fn run_mask(index: usize, first: u16, last: u16) -> u64 {
 
 fn mask_run(target: &mut Words, run: [u8; 4], change: impl Fn(&mut u64, u64)) {
     let (first, last) = run_bounds(run);
-    for index in usize::from(first / 64)..=usize::from(last / 64) {
-        change(&mut target[index], run_mask(index, first, last));
+    let (from, to) = (usize::from(first / 64), usize::from(last / 64));
+    for (word, index) in target[from..=to].iter_mut().zip(from..) {
+        change(word, run_mask(index, first, last));
     }
 }
 

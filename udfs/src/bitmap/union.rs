@@ -90,7 +90,7 @@ impl Union {
             if self.pages.is_none() && entry.cardinality as usize <= PAGE_VALUES_MIN {
                 entry.container.for_each(|low| self.insert(entry.key << 16 | u64::from(low), ledger));
             } else {
-                self.into_pages(ledger).merge(entry.key, entry.container, entry.cardinality, ledger);
+                self.paged(ledger).merge(entry.key, entry.container, entry.cardinality, ledger);
             }
         }
     }
@@ -139,12 +139,12 @@ impl Union {
         self.values.dedup();
         let keys = self.values.chunk_by(|a, b| a >> 16 == b >> 16).count();
         if !self.values.is_empty() && keys * PAGE_VALUES_MIN <= self.values.len() {
-            self.into_pages(ledger);
+            self.paged(ledger);
         }
         self.limit = VALUES_FIRST.max(2 * self.values.len());
     }
 
-    fn into_pages(&mut self, ledger: &mut usize) -> &mut Pages {
+    fn paged(&mut self, ledger: &mut usize) -> &mut Pages {
         let values = std::mem::take(&mut self.values);
         *ledger -= values.capacity() * size_of::<u64>();
         let pages = self.pages.get_or_insert_with(|| {
@@ -172,7 +172,7 @@ impl Pages {
                 buffer.extend(values.iter().map(|v| u16::from_le_bytes(*v)));
                 *ledger += (buffer.capacity() - before) * size_of::<u16>();
             }
-            _ => container.or_into(body.to_bits(ledger)),
+            _ => container.or_into(body.bits_mut(ledger)),
         }
     }
 
@@ -217,14 +217,14 @@ impl Body {
                 buffer.dedup();
                 // A buffer that stays more than half full would be sorted too often.
                 if buffer.len() > ARRAY_MAX as usize / 2 {
-                    self.to_bits(ledger);
+                    self.bits_mut(ledger);
                 }
                 self.insert(low, ledger);
             }
         }
     }
 
-    fn to_bits(&mut self, ledger: &mut usize) -> &mut Words {
+    fn bits_mut(&mut self, ledger: &mut usize) -> &mut Words {
         if let Self::Buffer(buffer) = self {
             let mut words: Box<Words> = Box::new([0; 1024]);
             for low in buffer.iter() {
