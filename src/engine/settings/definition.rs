@@ -278,8 +278,10 @@ impl Definition {
                 )),
             },
             Kind::Integer { unit, min, max } => {
+                // A hint on units helps only where a number is followed by an unknown one.
+                let numeric = value.trim_start().starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+');
                 let number = parse_integer(value, unit.as_deref())
-                    .map_err(|()| bad().hint_opt(unit.as_deref().map(unit_hint)))?;
+                    .map_err(|()| bad().hint_opt(unit.as_deref().filter(|_| numeric).map(unit_hint)))?;
                 if number < *min || number > *max {
                     return Err(self.out_of_range(
                         &number.to_string(),
