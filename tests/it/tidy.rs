@@ -46,10 +46,10 @@ fn floor(path: &str) -> Option<(u8, &'static str)> {
         ("src/engine", 3, "engine"),
         ("src/wire", 4, "wire"),
         ("src/admin", 4, "admin"),
-        ("src/config", 4, "config"),
-        ("src/server", 5, "server"),
-        ("src/demo", 6, "demo"),
-        ("src/command", 7, "command"),
+        ("src/config", 5, "config"),
+        ("src/server", 6, "server"),
+        ("src/demo", 7, "demo"),
+        ("src/command", 8, "command"),
     ];
     FLOORS.iter().find(|(prefix, ..)| path.starts_with(prefix)).map(|(_, level, name)| (*level, *name))
 }
@@ -94,9 +94,9 @@ fn outside_names_stay_on_their_floor() {
         let file = shown(&path);
         for (line, code) in code_lines(&read(&path)) {
             for (name, places) in allowed {
-                let named = code.match_indices(name).any(|(at, _)| {
-                    !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-                });
+                let named = code
+                    .match_indices(name)
+                    .any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
                 if named && !places.iter().any(|place| file.starts_with(place)) {
                     breaches.push(format!("{file}:{line} names {name}"));
                 }
@@ -120,7 +120,8 @@ fn functions_are_free_of_the_engine() {
     for path in rust_files("udfs/src") {
         for (line, code) in code_lines(&read(&path)) {
             for forbidden in ["std::fs", "std::env", "SystemTime", "Instant::now", "tokio::", "datafusion::prelude"] {
-                let test_only = code.contains("var_os(\"TRIBUTARY_BLESS\")") || code.contains("var(\"TRIBUTARY_BLESS\")");
+                let test_only =
+                    code.contains("var_os(\"TRIBUTARY_BLESS\")") || code.contains("var(\"TRIBUTARY_BLESS\")");
                 assert!(
                     !code.contains(forbidden) || test_only || in_tests(&path, line),
                     "{}:{line} names {forbidden}",
@@ -135,6 +136,9 @@ fn functions_are_free_of_the_engine() {
 fn in_tests(path: &Path, line: usize) -> bool {
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     name.ends_with("tests")
+        // Modules that exist under `#[cfg(test)]` only.
+        || ["golden", "laws", "twin"].contains(&name)
+        || path.components().any(|part| part.as_os_str() == "laws")
         || path.components().any(|part| part.as_os_str() == "tests")
         || read(path).lines().take(line).any(|text| text.trim().starts_with("#[cfg(test)]"))
 }
@@ -147,7 +151,7 @@ fn sources_are_ascii_and_open_with_their_purpose() {
         if let Some(line) = text.lines().position(|line| !line.is_ascii()) {
             faults.push(format!("{}:{} is not ASCII", shown(&path), line + 1));
         }
-        if !text.starts_with("//!") {
+        if !text.starts_with("//!") && !shown(&path).ends_with("_tests.rs") {
             faults.push(format!("{} does not open with what it is for", shown(&path)));
         }
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -160,12 +164,14 @@ fn sources_are_ascii_and_open_with_their_purpose() {
 
 #[test]
 fn unsafe_code_is_where_it_is_expected() {
-    let allowed = ["src/store/map.rs"];
+    // The mmap reader, and kernels behind run-time CPU detection: each has a checked twin.
+    let allowed = ["src/store/map.rs", "udfs/src/bitmap/kernels.rs"];
     for path in rust_files("src").into_iter().chain(rust_files("udfs")) {
         let file = shown(&path);
         for (line, code) in code_lines(&read(&path)) {
             let found = code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl");
-            assert!(!found || allowed.contains(&file.as_str()), "{file}:{line} is unsafe");
+            let expected = allowed.contains(&file.as_str()) || in_tests(&path, line);
+            assert!(!found || expected, "{file}:{line} is unsafe");
         }
     }
 }
@@ -213,8 +219,20 @@ fn no_function_name_is_given_twice() {
 #[test]
 fn the_top_level_is_fixed() {
     let allowed = [
-        "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "benches",
-        "sql", "src", "tests", "udfs", "target", "data",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "benches",
+        "sql",
+        "src",
+        "tests",
+        "udfs",
+        "target",
+        "data",
     ];
     for entry in fs::read_dir(root()).expect("readable") {
         let name = entry.expect("readable").file_name().to_string_lossy().into_owned();

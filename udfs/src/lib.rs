@@ -26,7 +26,7 @@ pub mod statistics;
 #[cfg(test)]
 mod laws;
 
-pub use documentation::{Documentation, Example, render_functions_markdown};
+pub use documentation::{Documentation, Example, examples, render_functions_markdown};
 pub use error::SqlError;
 pub use family::{Family, Function, Implementation, LawArgument, LawCase, register_all};
 
