@@ -4,8 +4,12 @@
 //! text it came from, because error positions count characters of what the client sent.
 //! This module knows no catalog and no types: what needs them is planned in `engine`.
 
+mod expressions;
+pub mod forms;
+pub mod names;
 mod parse;
 mod roles;
+pub mod semantics;
 mod syntax_error;
 
 use std::sync::Arc;

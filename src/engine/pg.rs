@@ -5,29 +5,55 @@
 //! parameters, subqueries and casts. **D** [`register_functions`] lays our functions over DataFusion's of the same name.
 //! **E** [`output_columns`] describes the result.
 
+mod aggregates;
+mod arrays;
+mod call;
+mod casts;
+mod coerce;
 mod error;
+mod kernels;
+mod operators;
 mod output;
 mod parameters;
+mod planning;
+mod reading;
+mod relations;
+mod resolve;
+mod signatures;
+mod special;
+mod typed;
+mod types;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::common::Result;
-use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::planner::{ExprPlanner, TypePlanner};
+use datafusion::execution::{FunctionRegistry, SessionState};
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::planner::{ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::optimizer::AnalyzerRule;
+use tributary_pg::PgError;
 
-pub(super) use error::map_error;
+pub(super) use error::{located, map_error};
 pub(super) use output::output_columns;
-pub(super) use parameters::parameter_types;
+pub(super) use parameters::Parameters;
 
-/// Planners asked before DataFusion's own.
-pub(super) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    Vec::new()
+use super::session_vars::SessionVars;
+use crate::dialect::semantics::{FunctionKind, Functions};
+
+/// Planners of one statement, asked before DataFusion's own.
+pub(super) fn expr_planners(parameters: &Arc<Parameters>, session: &SessionVars) -> Vec<Arc<dyn ExprPlanner>> {
+    vec![Arc::new(planning::PgPlanner { parameters: Arc::clone(parameters), session: session.clone() })]
+}
+
+/// Relation planners of one statement.
+pub(super) fn relation_planners(parameters: &Arc<Parameters>, session: &SessionVars) -> Vec<Arc<dyn RelationPlanner>> {
+    vec![Arc::new(relations::PgRelations { parameters: Arc::clone(parameters), session: session.clone() })]
 }
 
 /// Types of SQL declarations and casts.
 pub(super) fn type_planner() -> Option<Arc<dyn TypePlanner>> {
-    None
+    Some(Arc::new(types::PgTypePlanner))
 }
 
 /// Rules around DataFusion's type coercion.
@@ -38,33 +64,58 @@ pub(super) fn analyzer_rules(
 }
 
 /// PostgreSQL's functions over DataFusion's of the same name.
-pub(super) fn register_functions(_registry: &mut dyn FunctionRegistry) -> Result<()> {
-    Ok(())
+pub(super) fn register_functions(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    registry.register_udf(Arc::new(ScalarUDF::new_from_impl(planning::Pack::new())))?;
+    aggregates::register(registry)
+}
+
+static ENGINE_FUNCTIONS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let all = datafusion::functions::all_default_functions()
+        .into_iter()
+        .chain(datafusion::functions_nested::all_default_nested_functions());
+    all.map(|one| (one.name().to_owned(), one)).collect()
+});
+
+/// Tells the AST pass what the names of functions stand for.
+pub(super) struct FunctionNames<'a>(pub &'a SessionState);
+
+impl Functions for FunctionNames<'_> {
+    fn kind(&self, name: &str) -> FunctionKind {
+        let state = self.0;
+        if let Some(found) = state.scalar_functions().get(name) {
+            let engines =
+                ENGINE_FUNCTIONS.get(found.name()).is_some_and(|own| own.inner().dyn_eq(found.inner().as_ref()));
+            if !engines {
+                return FunctionKind::Own;
+            }
+        }
+        let procs = signatures::signatures().procs(name);
+        match procs.first() {
+            Some(first) if first.kind == b'a' || procs.iter().any(|one| one.kind == b'a') => FunctionKind::Aggregate,
+            Some(first) if first.kind == b'w' => FunctionKind::Window,
+            Some(_) if procs.iter().any(|one| one.set) => FunctionKind::Set,
+            Some(_) => FunctionKind::Scalar,
+            None if state.aggregate_functions().contains_key(name)
+                || state.window_functions().contains_key(name)
+                || state.table_functions().contains_key(name) =>
+            {
+                FunctionKind::Own
+            }
+            None => FunctionKind::Unknown,
+        }
+    }
 }
 
 /// OID of a type as written in SQL.
-pub(super) fn type_oid(data_type: &crate::dialect::sqlparser::ast::DataType) -> Result<u32, tributary_pg::PgError> {
-    let name = data_type.to_string().to_lowercase();
-    TYPES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(oid, _)| *oid).ok_or_else(|| {
-        tributary_pg::PgError::new(tributary_pg::sqlstate::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
-    })
+pub(super) fn type_oid(data_type: &crate::dialect::sqlparser::ast::DataType) -> Result<u32, PgError> {
+    types::from_sql(data_type).map(|of| of.oid)
 }
 
 /// A type's name as SQL reads it.
-pub(super) fn type_name(oid: u32) -> Result<&'static str, tributary_pg::PgError> {
-    TYPES.iter().find(|(known, _)| *known == oid).map(|(_, names)| names[0]).ok_or_else(|| {
-        tributary_pg::PgError::new(
-            tributary_pg::sqlstate::UNDEFINED_OBJECT,
-            format!("type with OID {oid} does not exist"),
-        )
-    })
+pub(super) fn type_name(oid: u32) -> Result<String, PgError> {
+    if signatures::signatures().type_row(oid).is_none() {
+        let message = format!("type with OID {oid} does not exist");
+        return Err(PgError::new(tributary_pg::sqlstate::UNDEFINED_OBJECT, message));
+    }
+    Ok(signatures::display_name(oid))
 }
-
-const TYPES: &[(u32, &[&str])] = &[
-    (16, &["boolean", "bool"]),
-    (20, &["bigint", "int8"]),
-    (21, &["smallint", "int2"]),
-    (23, &["integer", "int", "int4"]),
-    (25, &["text"]),
-    (701, &["double precision", "float8"]),
-];

@@ -17,9 +17,10 @@ use tributary_pg::error::PgError;
 use tributary_store::Snapshot;
 
 use super::catalog::{Catalog, Relation, ViewObject, lookup_path};
-use super::pg;
+use super::pg::{self, Parameters};
 use super::session_vars::SessionVars;
 use super::{system, table};
+use crate::dialect::semantics::{Rewriter, SourceText};
 use crate::dialect::{self, Ast, sqlparser};
 
 /// What one statement may read: one catalog and one snapshot.
@@ -43,16 +44,58 @@ pub(super) struct Planner<'a> {
     pub state: &'a SessionState,
     pub view: &'a ReadView,
     depth: usize,
+    text: String,
+    parameters: Arc<Parameters>,
+    expr_planners: Vec<Arc<dyn ExprPlanner>>,
+    relation_planners: Vec<Arc<dyn RelationPlanner>>,
 }
 
 impl<'a> Planner<'a> {
+    /// A planner for a statement without parameters.
     pub(super) fn new(state: &'a SessionState, view: &'a ReadView) -> Self {
-        Self { state, view, depth: 0 }
+        Self::with_parameters(state, view, "", Arc::default())
+    }
+
+    /// A planner for the statement whose text is `text`: errors then carry positions.
+    pub(super) fn with_parameters(
+        state: &'a SessionState,
+        view: &'a ReadView,
+        text: &str,
+        parameters: Arc<Parameters>,
+    ) -> Self {
+        let own = pg::expr_planners(&parameters, &view.vars);
+        let expr_planners = own.into_iter().chain(state.expr_planners().iter().map(Arc::clone)).collect();
+        let own = pg::relation_planners(&parameters, &view.vars);
+        let relation_planners = own.into_iter().chain(state.relation_planners().iter().map(Arc::clone)).collect();
+        Self { state, view, depth: 0, text: text.to_owned(), parameters, expr_planners, relation_planners }
+    }
+
+    /// Plans a statement and decides its parameters' types. `declared`: what the client said, 0 for unknown.
+    pub(super) fn plan_declared(
+        state: &'a SessionState,
+        view: &'a ReadView,
+        text: &str,
+        statement: &sqlparser::ast::Statement,
+        declared: &[u32],
+    ) -> Result<(LogicalPlan, Vec<u32>), PgError> {
+        let parameters = Arc::new(Parameters::declared(declared)?);
+        let plan = Self::with_parameters(state, view, text, Arc::clone(&parameters)).plan(statement.clone())?;
+        if !parameters.any() {
+            return Ok((plan, Vec::new()));
+        }
+        let parameters = Arc::new(parameters.again());
+        let plan = Self::with_parameters(state, view, text, Arc::clone(&parameters)).plan(statement.clone())?;
+        Ok((plan, parameters.settled()?))
     }
 
     /// Plans one statement: passes A and B. The result is not yet analyzed.
-    pub(super) fn plan(&self, statement: sqlparser::ast::Statement) -> Result<LogicalPlan, PgError> {
-        SqlToRel::new_with_options(self, parser_options()).sql_statement_to_plan(statement).map_err(pg::map_error)
+    pub(super) fn plan(&self, mut statement: sqlparser::ast::Statement) -> Result<LogicalPlan, PgError> {
+        let source = SourceText::new(&self.text);
+        let names = pg::FunctionNames(self.state);
+        Rewriter::new(&source, &names).statement(&mut statement)?;
+        SqlToRel::new_with_options(self, parser_options())
+            .sql_statement_to_plan(statement)
+            .map_err(|error| pg::located(error, &source))
     }
 
     fn view_source(&self, view: &ViewObject) -> Result<Arc<dyn TableSource>, PgError> {
@@ -64,7 +107,8 @@ impl<'a> Planner<'a> {
         }
         let mut read_view = self.view.clone();
         read_view.search_path = lookup_path(&view.search_path, &self.view.vars.current_user);
-        let inner = Planner { state: self.state, view: &read_view, depth: self.depth + 1 };
+        let mut inner = Planner::with_parameters(self.state, &read_view, &view.query, Arc::clone(&self.parameters));
+        inner.depth = self.depth + 1;
         let statement = dialect::parse(&view.query)?.into_iter().next();
         let Some(Ast::Sql(query)) = statement.map(|statement| statement.ast) else {
             return Err(PgError::internal(format!("the text of view \"{}\" is no query", view.name)));
@@ -121,11 +165,11 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
+        &self.expr_planners
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
-        self.state.relation_planners()
+        &self.relation_planners
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {

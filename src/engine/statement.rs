@@ -54,7 +54,7 @@ fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -
     match &statement.ast {
         Ast::Own(_) => Ok(Analysis::utility()),
         Ast::Sql(sql) => match sql.as_ref() {
-            Sql::Query(_) => query::analyze(session, sql, declared),
+            Sql::Query(_) => query::analyze(session, sql, &statement.text, declared),
             Sql::ShowVariable { variable } => settings::analyze_show(variable),
             Sql::Execute { name, .. } => prepare::analyze_execute(session, name.as_ref()),
             Sql::Fetch { name, .. } => cursors::analyze_fetch(session, name),

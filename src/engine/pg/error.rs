@@ -4,6 +4,16 @@ use datafusion::common::{DataFusionError, SchemaError};
 use tributary_pg::error::{PgError, SqlState};
 use tributary_pg::sqlstate;
 
+use crate::dialect::semantics::SourceText;
+use crate::dialect::sqlparser::tokenizer::Location;
+
+/// The same with the position DataFusion knows, in the text the statement was parsed from.
+pub(in crate::engine) fn located(error: DataFusionError, source: &SourceText) -> PgError {
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
+    let position = span.map(|span| source.position(Location { line: span.start.line, column: span.start.column }));
+    map_error(error).or_at(position.filter(|position| *position > 0))
+}
+
 /// The client's view of an engine error.
 pub(in crate::engine) fn map_error(error: DataFusionError) -> PgError {
     match error {

@@ -2,35 +2,36 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::Field;
 use datafusion::logical_expr::LogicalPlan;
 
+use super::relations::shown;
+use super::signatures::signatures;
+use super::types::of_field;
 use crate::engine::prepared::OutputColumn;
 
-/// One column per field of the plan.
+/// Metadata key: the table column a result column is.
+const COLUMN_KEY: &str = "pg.column";
+
+/// One column per field of the plan, under the names the user knows.
 pub(in crate::engine) fn output_columns(plan: &LogicalPlan) -> Vec<OutputColumn> {
-    plan.schema()
-        .fields()
-        .iter()
-        .map(|field| {
-            let (type_oid, type_len) = match field.data_type() {
-                DataType::Boolean => (16, 1),
-                DataType::Int16 => (21, 2),
-                DataType::Int32 => (23, 4),
-                DataType::Int64 => (20, 8),
-                DataType::Float32 => (700, 4),
-                DataType::Float64 => (701, 8),
-                _ => (25, -1),
-            };
-            OutputColumn {
-                name: field.name().clone(),
-                table_oid: 0,
-                attnum: 0,
-                type_oid,
-                type_len,
-                typmod: -1,
-                field: Arc::clone(field),
-            }
-        })
-        .collect()
+    plan.schema().fields().iter().map(|field| column(field)).collect()
+}
+
+fn column(field: &Arc<Field>) -> OutputColumn {
+    let of = of_field(field);
+    let origin = field.metadata().get(COLUMN_KEY).and_then(|text| {
+        let (table, attnum) = text.split_once('.')?;
+        Some((table.parse().ok()?, attnum.parse().ok()?))
+    });
+    let (table_oid, attnum) = origin.unwrap_or((0, 0));
+    OutputColumn {
+        name: shown(field.name()).to_owned(),
+        table_oid,
+        attnum,
+        type_oid: of.oid,
+        type_len: signatures().type_row(of.oid).map_or(-1, |row| row.length),
+        typmod: of.typmod,
+        field: Arc::clone(field),
+    }
 }

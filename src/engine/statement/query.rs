@@ -20,11 +20,10 @@ use crate::engine::row_stream::RowStream;
 use crate::engine::session::Session;
 
 /// Plans and analyzes.
-pub(super) fn analyze(session: &mut Session, sql: &Sql, declared: &[u32]) -> Result<Analysis, PgError> {
+pub(super) fn analyze(session: &mut Session, sql: &Sql, text: &str, declared: &[u32]) -> Result<Analysis, PgError> {
     let view = session.read_view();
     let state = session.state(&view);
-    let plan = Planner::new(&state, &view).plan(sql.clone())?;
-    let parameter_types = pg::parameter_types(&plan, declared)?;
+    let (plan, parameter_types) = Planner::plan_declared(&state, &view, text, sql, declared)?;
     let plan = analyzed(&state, plan)?;
     let columns = pg::output_columns(&plan);
     Ok(Analysis { action: Action::Query(plan), parameter_types, columns: Some(columns) })

@@ -1,0 +1,781 @@
+//! The AST pass over expressions: every node whose meaning depends on types becomes a form.
+//!
+//! See [`super::forms`] for what a form is and why. Syntax that PostgreSQL itself defines by rewriting (BETWEEN, LIKE,
+//! SIMILAR TO, EXTRACT, row comparison, CASE with an operand) is rewritten here in the same way, so the planner meets only
+//! operators, calls and a handful of special forms.
+
+use super::sqlparser::ast::{
+    AccessExpr, Array, BinaryOperator, CaseWhen, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArguments, Ident, Interval, ObjectName, Query, SelectItem, SetExpr, Spanned,
+    Subscript, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, TrimWhereField, UnaryOperator, Value,
+    ValueWithSpan, WindowType,
+};
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+
+use super::forms::{HIDDEN, Kind, call, form, null, pack, packed};
+use super::names::{folded, type_name};
+use super::semantics::{FunctionKind, Rewriter, bare_query, bare_select, unsupported};
+
+/// Functions without parentheses, and what they are called in the function table.
+const KEYWORD_FUNCTIONS: [&str; 12] = [
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "localtime",
+    "localtimestamp",
+    "session_user",
+    "system_user",
+    "user",
+];
+
+/// Schemas whose functions are found; the qualification is dropped.
+const FUNCTION_SCHEMAS: [&str; 4] = ["pg_catalog", "information_schema", "tributary", "cron"];
+
+impl Rewriter<'_> {
+    /// Rewrites one expression in place.
+    pub(super) fn expr(&mut self, expr: &mut Expr) -> Result<(), PgError> {
+        let taken = std::mem::replace(expr, null());
+        *expr = self.rewritten(taken)?;
+        Ok(())
+    }
+
+    /// Position of an expression's first character.
+    pub(super) fn at(&self, expr: &Expr) -> usize {
+        self.source.position(expr.span().start)
+    }
+
+    pub(super) fn at_name(&self, name: &ObjectName) -> usize {
+        self.source.position(name.span().start)
+    }
+
+    /// A function's name without its schema; 42883 for schemas that hold no functions.
+    pub(super) fn function_name(&self, name: &ObjectName) -> Result<String, PgError> {
+        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
+        match parts.as_slice() {
+            [one] => Ok(one.clone()),
+            [.., schema, one] if FUNCTION_SCHEMAS.contains(&schema.as_str()) => Ok(one.clone()),
+            _ => Err(PgError::new(
+                sqlstate::UNDEFINED_FUNCTION,
+                format!("function {} does not exist", parts.join(".")),
+            )
+            .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+            .at(self.at_name(name))),
+        }
+    }
+
+    fn rewritten(&mut self, expr: Expr) -> Result<Expr, PgError> {
+        match expr {
+            Expr::Nested(inner) => self.rewritten(*inner),
+            Expr::BinaryOp { .. } => self.infix(expr),
+            Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+                let positive = std::mem::replace(&mut self.positive, false);
+                let mut operand = *expr;
+                let position = self.at(&operand);
+                let done = self.expr(&mut operand);
+                self.positive = positive;
+                done?;
+                let operand = form(Kind::Condition, "NOT", position, operand, null());
+                Ok(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(operand) })
+            }
+            Expr::Exists { subquery, negated } => self.exists(*subquery, negated),
+            Expr::InSubquery { expr, subquery, negated } => self.in_query(*expr, *subquery, negated),
+            Expr::AnyOp { left, compare_op, right, .. } => self.quantified(*left, compare_op, *right, false),
+            Expr::AllOp { left, compare_op, right } => self.quantified(*left, compare_op, *right, true),
+            other => {
+                // Below anything but AND, OR and NOT a subquery no longer filters rows.
+                let filtering = std::mem::replace(&mut self.filtering, false);
+                let done = self.plain(other);
+                self.filtering = filtering;
+                done
+            }
+        }
+    }
+
+    fn plain(&mut self, expr: Expr) -> Result<Expr, PgError> {
+        let position = self.at(&expr);
+        match expr {
+            Expr::Identifier(ident) => Ok(keyword_function(&ident, position).unwrap_or(Expr::Identifier(ident))),
+            Expr::CompoundIdentifier(_) | Expr::Wildcard(_) => Ok(expr),
+            Expr::Value(value) => self.literal(value, position),
+            Expr::UnaryOp { op, expr } => self.prefix(op, *expr, position),
+            Expr::Cast { expr, data_type, format: None, .. } => self.cast(*expr, data_type, position),
+            Expr::TypedString(typed) => {
+                let text = Expr::Value(typed.value.clone());
+                self.cast(text, typed.data_type, position)
+            }
+            Expr::Interval(interval) => self.interval(interval, position),
+            Expr::Case { operand, conditions, else_result, .. } => {
+                self.case(operand, conditions, else_result, position)
+            }
+            Expr::InList { expr, list, negated } => self.in_list(*expr, list, negated, position),
+            Expr::Between { expr, negated, low, high } => self.between(*expr, negated, *low, *high),
+            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.like(if negated { "!~~" } else { "~~" }, *expr, *pattern, escape_char)
+            }
+            Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
+                self.like(if negated { "!~~*" } else { "~~*" }, *expr, *pattern, escape_char)
+            }
+            Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                let mut operands = vec![self.rewritten(*pattern)?];
+                if let Some(escape) = escape_char {
+                    operands.push(self.rewritten(Expr::Value(escape))?);
+                }
+                let pattern = packed(Kind::Call, "similar_to_escape", position, operands);
+                let left = self.rewritten(*expr)?;
+                Ok(form(Kind::Infix, if negated { "!~" } else { "~" }, position, left, pattern))
+            }
+            Expr::IsNull(inner) => self.null_test(*inner, true),
+            Expr::IsNotNull(inner) => self.null_test(*inner, false),
+            Expr::IsTrue(inner) => Ok(Expr::IsTrue(self.tested(*inner, "IS TRUE")?)),
+            Expr::IsNotTrue(inner) => Ok(Expr::IsNotTrue(self.tested(*inner, "IS NOT TRUE")?)),
+            Expr::IsFalse(inner) => Ok(Expr::IsFalse(self.tested(*inner, "IS FALSE")?)),
+            Expr::IsNotFalse(inner) => Ok(Expr::IsNotFalse(self.tested(*inner, "IS NOT FALSE")?)),
+            Expr::IsUnknown(inner) => Ok(Expr::IsUnknown(self.tested(*inner, "IS UNKNOWN")?)),
+            Expr::IsNotUnknown(inner) => Ok(Expr::IsNotUnknown(self.tested(*inner, "IS NOT UNKNOWN")?)),
+            Expr::IsDistinctFrom(left, right) => {
+                let (left, right) = (self.rewritten(*left)?, self.rewritten(*right)?);
+                Ok(form(Kind::Distinct, "", position, left, right))
+            }
+            Expr::IsNotDistinctFrom(left, right) => {
+                let (left, right) = (self.rewritten(*left)?, self.rewritten(*right)?);
+                Ok(form(Kind::Distinct, "not", position, left, right))
+            }
+            Expr::Function(function) => self.function(function, position),
+            Expr::Array(Array { elem, .. }) => {
+                let operands = self.list(elem)?;
+                Ok(packed(Kind::Array, "", position, operands))
+            }
+            Expr::Tuple(values) => {
+                let operands = self.list(values)?;
+                Ok(packed(Kind::Row, "", position, operands))
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => self.access(*root, access_chain, position),
+            Expr::Subquery(mut query) => {
+                self.nested_query(&mut query)?;
+                Ok(Expr::Subquery(query))
+            }
+            Expr::Collate { expr, collation } => self.collate(*expr, &collation),
+            other => self.keyword_call(other, position),
+        }
+    }
+
+    /// Calls that SQL spells with keywords between the arguments.
+    fn keyword_call(&mut self, expr: Expr, position: usize) -> Result<Expr, PgError> {
+        let (name, operands) = match expr {
+            Expr::Extract { field, expr, .. } => ("extract", vec![text(&field.to_string().to_lowercase()), *expr]),
+            Expr::Ceil { expr, .. } => ("ceil", vec![*expr]),
+            Expr::Floor { expr, .. } => ("floor", vec![*expr]),
+            Expr::Position { expr, r#in } => ("position", vec![*r#in, *expr]),
+            Expr::AtTimeZone { timestamp, time_zone } => ("timezone", vec![*time_zone, *timestamp]),
+            Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
+                let mut operands = vec![*expr];
+                if substring_from.is_none() && substring_for.is_some() {
+                    operands.push(Expr::value(Value::Number("1".to_owned(), false)));
+                }
+                operands.extend([substring_from, substring_for].into_iter().flatten().map(|one| *one));
+                (if shorthand { "substr" } else { "substring" }, operands)
+            }
+            Expr::Trim { expr, trim_where, trim_what, trim_characters } => {
+                let name = match trim_where {
+                    Some(TrimWhereField::Leading) => "ltrim",
+                    Some(TrimWhereField::Trailing) => "rtrim",
+                    _ => "btrim",
+                };
+                let mut operands = vec![*expr];
+                operands.extend(trim_what.map(|one| *one));
+                operands.extend(trim_characters.unwrap_or_default());
+                (name, operands)
+            }
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let mut operands = vec![*expr, *overlay_what, *overlay_from];
+                operands.extend(overlay_for.map(|one| *one));
+                ("overlay", operands)
+            }
+            other => {
+                let shown: String = other.to_string().chars().take(60).collect();
+                return Err(unsupported(&format!("the expression \"{shown}\"")).at(position));
+            }
+        };
+        let operands = self.list(operands)?;
+        Ok(packed(Kind::Call, name, position, operands))
+    }
+
+    fn list(&mut self, list: Vec<Expr>) -> Result<Vec<Expr>, PgError> {
+        list.into_iter().map(|one| self.rewritten(one)).collect()
+    }
+
+    fn nested_query(&mut self, query: &mut Query) -> Result<(), PgError> {
+        let (filtering, positive, sets) = (self.filtering, self.positive, self.sets_allowed);
+        self.positive = true;
+        let done = self.query(query);
+        (self.filtering, self.positive, self.sets_allowed) = (filtering, positive, sets);
+        done
+    }
+
+    fn literal(&mut self, value: ValueWithSpan, position: usize) -> Result<Expr, PgError> {
+        Ok(match value.value {
+            Value::Number(digits, _) => number(&digits.replace('_', ""), position),
+            Value::SingleQuotedString(text)
+            | Value::EscapedStringLiteral(text)
+            | Value::UnicodeStringLiteral(text)
+            | Value::NationalStringLiteral(text) => string(text, position),
+            Value::DollarQuotedString(quoted) => string(quoted.value, position),
+            Value::HexStringLiteral(digits) => {
+                form(Kind::Bits, "x", position, Expr::value(Value::SingleQuotedString(digits)), null())
+            }
+            Value::SingleQuotedByteStringLiteral(digits) => {
+                form(Kind::Bits, "b", position, Expr::value(Value::SingleQuotedString(digits)), null())
+            }
+            other => Expr::value(other),
+        })
+    }
+
+    fn prefix(&mut self, op: UnaryOperator, operand: Expr, position: usize) -> Result<Expr, PgError> {
+        if let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) = &operand {
+            match op {
+                UnaryOperator::Minus => return Ok(number(&format!("-{}", digits.replace('_', "")), position)),
+                UnaryOperator::Plus => return Ok(number(&digits.replace('_', ""), position)),
+                _ => {}
+            }
+        }
+        let symbol = op.to_string();
+        let operand = self.rewritten(operand)?;
+        Ok(form(Kind::Prefix, &symbol, position, operand, null()))
+    }
+
+    /// Infix operators; a left-deep chain is one loop, however long.
+    fn infix(&mut self, expr: Expr) -> Result<Expr, PgError> {
+        let mut spine = Vec::new();
+        let mut current = expr;
+        while let Expr::BinaryOp { left, op, right } = current {
+            let end = self.source.position(left.span().end);
+            spine.push((op, *right, end));
+            current = *left;
+        }
+        let logical = spine.iter().all(|(op, ..)| matches!(op, BinaryOperator::And | BinaryOperator::Or));
+        let filtering = self.filtering;
+        self.filtering = filtering && logical;
+        let mut built = match current {
+            row @ Expr::Tuple(_) => row,
+            other => self.rewritten(other)?,
+        };
+        while let Some((op, right, end)) = spine.pop() {
+            self.filtering = filtering && matches!(op, BinaryOperator::And | BinaryOperator::Or) && logical;
+            built = self.joined(built, op, right, end)?;
+        }
+        self.filtering = filtering;
+        Ok(built)
+    }
+
+    fn joined(&mut self, left: Expr, op: BinaryOperator, right: Expr, end: usize) -> Result<Expr, PgError> {
+        let symbol = operator_name(&op);
+        let position = self.source.find(&symbol, end);
+        if let (Expr::Tuple(lefts), Expr::Tuple(rights)) = (&left, &unnested(&right)) {
+            return self.row_comparison(lefts.clone(), &symbol, rights.clone(), position);
+        }
+        let left = match left {
+            row @ Expr::Tuple(_) => self.rewritten(row)?,
+            other => other,
+        };
+        let right_at = self.at(&right);
+        let right = self.rewritten(right)?;
+        if let BinaryOperator::And | BinaryOperator::Or = op {
+            let word = if op == BinaryOperator::And { "AND" } else { "OR" };
+            let left = form(Kind::Condition, word, 0, left, null());
+            let right = form(Kind::Condition, word, right_at, right, null());
+            return Ok(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) });
+        }
+        Ok(form(Kind::Infix, &symbol, position, left, right))
+    }
+
+    /// `(a, b) < (c, d)` by the standard's rule: the first pair that differs decides.
+    fn row_comparison(
+        &mut self,
+        lefts: Vec<Expr>,
+        symbol: &str,
+        rights: Vec<Expr>,
+        position: usize,
+    ) -> Result<Expr, PgError> {
+        if lefts.len() != rights.len() {
+            return Err(
+                PgError::new(sqlstate::SYNTAX_ERROR, "unequal number of entries in row expressions").at(position)
+            );
+        }
+        let lefts = self.list(lefts)?;
+        let rights = self.list(rights)?;
+        let pair =
+            |name: &str, index: usize| form(Kind::Infix, name, position, lefts[index].clone(), rights[index].clone());
+        let last = lefts.len().saturating_sub(1);
+        let both = |op: BinaryOperator, a: Expr, b: Expr| Expr::BinaryOp { left: Box::new(a), op, right: Box::new(b) };
+        match symbol {
+            "=" => {
+                Ok((1..lefts.len()).fold(pair("=", 0), |sum, index| both(BinaryOperator::And, sum, pair("=", index))))
+            }
+            "<>" => {
+                Ok((1..lefts.len()).fold(pair("<>", 0), |sum, index| both(BinaryOperator::Or, sum, pair("<>", index))))
+            }
+            "<" | "<=" | ">" | ">=" => {
+                let strict = &symbol[..1];
+                let mut built = pair(symbol, last);
+                for index in (0..last).rev() {
+                    let tied = both(BinaryOperator::And, pair("=", index), built);
+                    built = both(BinaryOperator::Or, pair(strict, index), tied);
+                }
+                Ok(built)
+            }
+            _ => Err(unsupported(&format!("operator {symbol} between rows")).at(position)),
+        }
+    }
+
+    fn cast(&mut self, expr: Expr, data_type: DataType, position: usize) -> Result<Expr, PgError> {
+        let target = Expr::Cast {
+            kind: super::sqlparser::ast::CastKind::Cast,
+            expr: Box::new(null()),
+            data_type,
+            array: false,
+            format: None,
+        };
+        // A cast over ARRAY[..] reaches the elements, so that ARRAY[]::int[] has a type.
+        if let Expr::Array(Array { elem, .. }) = expr {
+            let operands = self.list(elem)?;
+            return Ok(form(Kind::Array, "cast", position, pack(operands), target));
+        }
+        let operand = self.rewritten(expr)?;
+        Ok(form(Kind::Cast, "", position, operand, target))
+    }
+
+    fn interval(&mut self, interval: Interval, position: usize) -> Result<Expr, PgError> {
+        let Expr::Value(ValueWithSpan { value, .. }) = *interval.value else {
+            return Err(PgError::new(sqlstate::SYNTAX_ERROR, "an interval literal must be a string").at(position));
+        };
+        let mut text = match value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => text,
+            Value::Number(digits, _) => digits,
+            _ => return Err(PgError::new(sqlstate::SYNTAX_ERROR, "an interval literal must be a string").at(position)),
+        };
+        let field = interval.last_field.or(interval.leading_field);
+        if let Some(field) = field {
+            // A bare number takes the unit that follows the literal.
+            if !text.is_empty() && text.chars().all(|one| one.is_ascii_digit() || "+-. ".contains(one)) {
+                text = format!("{} {}", text.trim(), field.to_string().to_lowercase());
+            }
+        }
+        let target = DataType::Interval { fields: None, precision: interval.fractional_seconds_precision };
+        self.cast(Expr::value(Value::SingleQuotedString(text)), target, position)
+    }
+
+    fn case(
+        &mut self,
+        operand: Option<Box<Expr>>,
+        conditions: Vec<CaseWhen>,
+        else_result: Option<Box<Expr>>,
+        position: usize,
+    ) -> Result<Expr, PgError> {
+        let operand = match operand {
+            Some(operand) => Some(self.rewritten(*operand)?),
+            None => None,
+        };
+        let mut operands = Vec::new();
+        for CaseWhen { condition, result } in conditions {
+            let at = self.at(&condition);
+            let condition = self.rewritten(condition)?;
+            operands.push(match &operand {
+                Some(operand) => form(Kind::Infix, "=", at, operand.clone(), condition),
+                None => form(Kind::Condition, "CASE/WHEN", at, condition, null()),
+            });
+            operands.push(self.rewritten(result)?);
+        }
+        operands.push(match else_result {
+            Some(result) => self.rewritten(*result)?,
+            None => null(),
+        });
+        Ok(packed(Kind::Case, "", position, operands))
+    }
+
+    fn in_list(&mut self, expr: Expr, list: Vec<Expr>, negated: bool, position: usize) -> Result<Expr, PgError> {
+        if let Expr::Tuple(lefts) = unnested(&expr) {
+            let mut any: Option<Expr> = None;
+            for one in list {
+                let Expr::Tuple(rights) = unnested(&one) else {
+                    return Err(unsupported("IN between a row and a value"));
+                };
+                let same = self.row_comparison(lefts.clone(), "=", rights, position)?;
+                any = Some(match any {
+                    None => same,
+                    Some(left) => {
+                        Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Or, right: Box::new(same) }
+                    }
+                });
+            }
+            let any = any.unwrap_or_else(|| Expr::value(Value::Boolean(false)));
+            return Ok(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) } } else { any });
+        }
+        let left = self.rewritten(expr)?;
+        let list = self.list(list)?;
+        Ok(form(Kind::InList, if negated { "not" } else { "" }, position, left, pack(list)))
+    }
+
+    fn between(&mut self, expr: Expr, negated: bool, low: Expr, high: Expr) -> Result<Expr, PgError> {
+        let position = self.source.find("", 0).max(self.at(&low).saturating_sub(1));
+        let (value, low, high) = (self.rewritten(expr)?, self.rewritten(low)?, self.rewritten(high)?);
+        let (above, below, op) =
+            if negated { ("<", ">", BinaryOperator::Or) } else { (">=", "<=", BinaryOperator::And) };
+        let left = form(Kind::Infix, above, position, value.clone(), low);
+        let right = form(Kind::Infix, below, position, value, high);
+        Ok(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) })
+    }
+
+    fn like(
+        &mut self,
+        operator: &str,
+        expr: Expr,
+        pattern: Expr,
+        escape: Option<ValueWithSpan>,
+    ) -> Result<Expr, PgError> {
+        let position = self.source.position(expr.span().end);
+        let left = self.rewritten(expr)?;
+        let mut pattern = self.rewritten(pattern)?;
+        if let Some(escape) = escape {
+            let escape = self.rewritten(Expr::Value(escape))?;
+            pattern = packed(Kind::Call, "like_escape", position, vec![pattern, escape]);
+        }
+        Ok(form(Kind::Infix, operator, position, left, pattern))
+    }
+
+    fn null_test(&mut self, inner: Expr, is_null: bool) -> Result<Expr, PgError> {
+        if let Expr::Tuple(values) = unnested(&inner) {
+            let tests = self
+                .list(values)?
+                .into_iter()
+                .map(|one| if is_null { Expr::IsNull(Box::new(one)) } else { Expr::IsNotNull(Box::new(one)) });
+            return Ok(tests
+                .reduce(|left, right| Expr::BinaryOp {
+                    left: Box::new(left),
+                    op: BinaryOperator::And,
+                    right: Box::new(right),
+                })
+                .unwrap_or_else(|| Expr::value(Value::Boolean(true))));
+        }
+        let position = self.at(&inner);
+        let inner = self.rewritten(inner)?;
+        let settled = Box::new(form(Kind::Output, "", position, inner, null()));
+        Ok(if is_null { Expr::IsNull(settled) } else { Expr::IsNotNull(settled) })
+    }
+
+    fn tested(&mut self, inner: Expr, clause: &str) -> Result<Box<Expr>, PgError> {
+        let position = self.at(&inner);
+        let inner = self.rewritten(inner)?;
+        Ok(Box::new(form(Kind::Condition, clause, position, inner, null())))
+    }
+
+    fn access(&mut self, root: Expr, chain: Vec<AccessExpr>, position: usize) -> Result<Expr, PgError> {
+        let mut built = self.rewritten(root)?;
+        let mut shape = String::new();
+        let mut indexes = Vec::new();
+        for access in chain {
+            match access {
+                AccessExpr::Dot(Expr::Identifier(ident)) => {
+                    built = subscripted(built, &mut shape, &mut indexes, position);
+                    built = form(Kind::Field, &folded(&ident), position, built, null());
+                }
+                AccessExpr::Subscript(Subscript::Index { index }) => {
+                    shape.push('i');
+                    indexes.push(self.rewritten(index)?);
+                }
+                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
+                    shape.push('s');
+                    for bound in [lower_bound, upper_bound] {
+                        indexes.push(match bound {
+                            Some(bound) => self.rewritten(bound)?,
+                            None => null(),
+                        });
+                    }
+                }
+                _ => return Err(unsupported("this kind of field access").at(position)),
+            }
+        }
+        Ok(subscripted(built, &mut shape, &mut indexes, position))
+    }
+
+    fn collate(&mut self, expr: Expr, collation: &ObjectName) -> Result<Expr, PgError> {
+        let name =
+            collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone()).unwrap_or_default();
+        let known = ["c", "posix", "default", "c.utf8", "c.utf-8", "ucs_basic"];
+        if !known.contains(&name.to_lowercase().as_str()) {
+            let message = format!("collation \"{name}\" for encoding \"UTF8\" does not exist");
+            return Err(PgError::new(sqlstate::UNDEFINED_OBJECT, message).at(self.at_name(collation)));
+        }
+        self.rewritten(expr)
+    }
+
+    /// Calls: aggregates and window functions keep their node, all others become forms.
+    fn function(&mut self, mut function: Function, position: usize) -> Result<Expr, PgError> {
+        let name = self.function_name(&function.name)?;
+        if let FunctionArguments::Subquery(query) = function.args {
+            return self.array_query(*query, position);
+        }
+        let kind = self.functions.kind(&name);
+        let windowed = function.over.is_some();
+        let aggregate = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window) || windowed;
+        if aggregate || kind == FunctionKind::Own || name == "grouping" {
+            function.name = ObjectName::from(vec![Ident::with_quote('"', name.clone())]);
+            return self.kept_function(function, &name, kind, position);
+        }
+        let mut operands = Vec::new();
+        if let FunctionArguments::List(list) = function.args {
+            if list.duplicate_treatment.is_some() || function.filter.is_some() || !list.clauses.is_empty() {
+                let message =
+                    format!("DISTINCT, FILTER or ORDER BY specified, but {name} is not an aggregate function");
+                return Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, message).at(position));
+            }
+            for arg in list.args {
+                let FunctionArg::Unnamed(FunctionArgExpr::Expr(one)) = arg else {
+                    return Err(unsupported(&format!("a named or * argument of function {name}")).at(position));
+                };
+                operands.push(self.rewritten(one)?);
+            }
+        }
+        if kind == FunctionKind::Set {
+            if !self.sets_allowed {
+                return Err(PgError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "set-returning functions are not allowed here",
+                )
+                .at(position));
+            }
+            return Ok(call("unnest", vec![packed(Kind::Set, &name, position, operands)]));
+        }
+        if name == "row" {
+            return Ok(packed(Kind::Row, "", position, operands));
+        }
+        Ok(packed(Kind::Call, &name, position, operands))
+    }
+
+    fn kept_function(
+        &mut self,
+        mut function: Function,
+        name: &str,
+        kind: FunctionKind,
+        position: usize,
+    ) -> Result<Expr, PgError> {
+        let sets = std::mem::replace(&mut self.sets_allowed, false);
+        let ordered_set = !function.within_group.is_empty();
+        if let FunctionArguments::List(list) = &mut function.args {
+            if function.over.is_some() && list.duplicate_treatment.is_some() {
+                let message = "DISTINCT is not implemented for window functions";
+                return Err(PgError::new(sqlstate::FEATURE_NOT_SUPPORTED, message).at(position));
+            }
+            let mut positional = Vec::new();
+            for arg in &mut list.args {
+                let inner = match arg {
+                    FunctionArg::Unnamed(inner) => inner,
+                    FunctionArg::Named { arg, .. } | FunctionArg::ExprNamed { arg, .. } => arg,
+                };
+                if let FunctionArgExpr::Expr(one) = inner {
+                    self.expr(one)?;
+                    positional.push(one.clone());
+                }
+            }
+            let typed = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window) && !ordered_set;
+            if typed && positional.len() == list.args.len() {
+                for (index, arg) in list.args.iter_mut().enumerate() {
+                    let one = packed(Kind::Argument, &format!("{name}/{index}"), position, positional.clone());
+                    *arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(one));
+                }
+            }
+            for clause in &mut list.clauses {
+                if let FunctionArgumentClause::OrderBy(keys) = clause {
+                    self.sort_keys(keys)?;
+                }
+            }
+        }
+        self.sort_keys(&mut function.within_group)?;
+        if let Some(filter) = &mut function.filter {
+            self.condition(filter, "FILTER")?;
+        }
+        if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
+            self.window(spec)?;
+        }
+        self.sets_allowed = sets;
+        Ok(Expr::Function(function))
+    }
+
+    /// `ARRAY(SELECT ..)`: the aggregate of the subquery's only column, `{}` when there are no rows.
+    fn array_query(&mut self, query: Query, position: usize) -> Result<Expr, PgError> {
+        let value = Expr::Identifier(Ident::with_quote('"', "value"));
+        let mut outer = over_column(query, vec![SelectItem::UnnamedExpr(call("array_agg", vec![value]))], None);
+        self.nested_query(&mut outer)?;
+        Ok(form(Kind::ArrayQuery, "", position, Expr::Subquery(Box::new(outer)), null()))
+    }
+
+    fn exists(&mut self, mut query: Query, negated: bool) -> Result<Expr, PgError> {
+        if self.filtering {
+            self.nested_query(&mut query)?;
+            return Ok(Expr::Exists { subquery: Box::new(query), negated });
+        }
+        let count = count_rows(None);
+        let test = if negated { BinaryOperator::Eq } else { BinaryOperator::Gt };
+        let zero = Expr::value(Value::Number("0".to_owned(), false));
+        let item = Expr::BinaryOp { left: Box::new(count), op: test, right: Box::new(zero) };
+        let alias = TableAlias {
+            explicit: true,
+            name: Ident::with_quote('"', format!("{HIDDEN}q")),
+            columns: Vec::new(),
+            at: None,
+        };
+        let relation =
+            TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
+        let from = vec![TableWithJoins { relation, joins: Vec::new() }];
+        let select = bare_select(vec![SelectItem::UnnamedExpr(item)], from);
+        let mut outer = bare_query(SetExpr::Select(Box::new(select)));
+        self.nested_query(&mut outer)?;
+        Ok(Expr::Subquery(Box::new(outer)))
+    }
+
+    fn in_query(&mut self, expr: Expr, mut query: Query, negated: bool) -> Result<Expr, PgError> {
+        let position = self.at(&expr);
+        if !self.filtering {
+            let found = self.quantified_value(expr, BinaryOperator::Eq, query, false)?;
+            return Ok(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(found) } } else { found });
+        }
+        let left = self.rewritten(expr)?;
+        self.nested_query(&mut query)?;
+        Ok(form(Kind::InQuery, if negated { "not" } else { "" }, position, left, Expr::Subquery(Box::new(query))))
+    }
+
+    /// `x op ANY (..)` and `x op ALL (..)`, over arrays and subqueries.
+    fn quantified(&mut self, left: Expr, op: BinaryOperator, right: Expr, all: bool) -> Result<Expr, PgError> {
+        let symbol = operator_name(&op);
+        let right = unnested(&right);
+        if let Expr::Subquery(query) = right {
+            return match (symbol.as_str(), all) {
+                ("=", false) => self.in_query(left, *query, false),
+                ("<>", true) => self.in_query(left, *query, true),
+                _ if self.filtering && self.positive => self.quantified_filter(left, op, *query, all),
+                _ => self.quantified_value(left, op, *query, all),
+            };
+        }
+        let end = self.source.position(left.span().end);
+        let position = self.source.find(&symbol, end);
+        let filtering = std::mem::replace(&mut self.filtering, false);
+        let (left, right) = (self.rewritten(left)?, self.rewritten(right)?);
+        self.filtering = filtering;
+        Ok(form(if all { Kind::All } else { Kind::Any }, &symbol, position, left, right))
+    }
+
+    /// Where only true counts: `x < ANY (q)` is EXISTS of a match, `x < ALL (q)` is NOT EXISTS of a row that is no match.
+    fn quantified_filter(&mut self, left: Expr, op: BinaryOperator, query: Query, all: bool) -> Result<Expr, PgError> {
+        let value = Expr::Identifier(Ident::with_quote('"', "value"));
+        let test = Expr::BinaryOp { left: Box::new(left), op, right: Box::new(value) };
+        let test = if all { Expr::IsNotTrue(Box::new(test)) } else { test };
+        let one = SelectItem::UnnamedExpr(Expr::value(Value::Number("1".to_owned(), false)));
+        let outer = over_column(query, vec![one], Some(test));
+        self.exists(outer, all)
+    }
+
+    /// The three-valued answer as a number of rows of each kind.
+    fn quantified_value(&mut self, left: Expr, op: BinaryOperator, query: Query, all: bool) -> Result<Expr, PgError> {
+        let value = Expr::Identifier(Ident::with_quote('"', "value"));
+        let test = Expr::BinaryOp { left: Box::new(left), op, right: Box::new(value) };
+        let decisive = if all { Expr::IsFalse(Box::new(test.clone())) } else { Expr::IsTrue(Box::new(test.clone())) };
+        let undecided = Expr::IsUnknown(Box::new(test));
+        let some = |filter: Expr| Expr::BinaryOp {
+            left: Box::new(count_rows(Some(filter))),
+            op: BinaryOperator::Gt,
+            right: Box::new(Expr::value(Value::Number("0".to_owned(), false))),
+        };
+        let case = Expr::Case {
+            case_token: super::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+            end_token: super::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+            operand: None,
+            conditions: vec![
+                CaseWhen { condition: some(decisive), result: Expr::value(Value::Boolean(!all)) },
+                CaseWhen { condition: some(undecided), result: null() },
+            ],
+            else_result: Some(Box::new(Expr::value(Value::Boolean(all)))),
+        };
+        let mut outer = over_column(query, vec![SelectItem::UnnamedExpr(case)], None);
+        self.nested_query(&mut outer)?;
+        Ok(Expr::Subquery(Box::new(outer)))
+    }
+}
+
+fn subscripted(built: Expr, shape: &mut String, indexes: &mut Vec<Expr>, position: usize) -> Expr {
+    if shape.is_empty() {
+        return built;
+    }
+    let name = std::mem::take(shape);
+    form(Kind::Subscript, &name, position, built, pack(std::mem::take(indexes)))
+}
+
+/// `SELECT items FROM (query) q(value) [WHERE ..]`.
+fn over_column(query: Query, items: Vec<SelectItem>, selection: Option<Expr>) -> Query {
+    let column = TableAliasColumnDef { name: Ident::with_quote('"', "value"), data_type: None };
+    let alias = TableAlias {
+        explicit: true,
+        name: Ident::with_quote('"', format!("{HIDDEN}q")),
+        columns: vec![column],
+        at: None,
+    };
+    let relation = TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
+    let mut select = bare_select(items, vec![TableWithJoins { relation, joins: Vec::new() }]);
+    select.selection = selection;
+    bare_query(SetExpr::Select(Box::new(select)))
+}
+
+fn count_rows(filter: Option<Expr>) -> Expr {
+    let Expr::Function(mut function) = call("count", Vec::new()) else { return null() };
+    if let FunctionArguments::List(list) = &mut function.args {
+        list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
+    }
+    function.filter = filter.map(Box::new);
+    Expr::Function(function)
+}
+
+fn unnested(expr: &Expr) -> Expr {
+    match expr {
+        Expr::Nested(inner) => unnested(inner),
+        other => other.clone(),
+    }
+}
+
+fn text(value: &str) -> Expr {
+    Expr::value(Value::SingleQuotedString(value.to_owned()))
+}
+
+fn string(text: String, position: usize) -> Expr {
+    form(Kind::String, "", position, Expr::value(Value::SingleQuotedString(text)), null())
+}
+
+fn number(digits: &str, position: usize) -> Expr {
+    form(Kind::Number, "", position, Expr::value(Value::SingleQuotedString(digits.to_owned())), null())
+}
+
+/// The symbol of an operator as the operator table spells it.
+pub(super) fn operator_name(op: &BinaryOperator) -> String {
+    match op {
+        BinaryOperator::PGCustomBinaryOperator(parts) => parts.last().cloned().unwrap_or_default(),
+        BinaryOperator::NotEq => "<>".to_owned(),
+        BinaryOperator::PGBitwiseXor => "#".to_owned(),
+        BinaryOperator::PGExp | BinaryOperator::BitwiseXor => "^".to_owned(),
+        BinaryOperator::Custom(symbol) => symbol.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// `current_user` and its like, when they come as bare identifiers.
+pub(super) fn keyword_function(ident: &Ident, position: usize) -> Option<Expr> {
+    let name = ident.value.to_lowercase();
+    let known = ident.quote_style.is_none() && KEYWORD_FUNCTIONS.contains(&name.as_str());
+    known.then(|| packed(Kind::Call, &name, position, Vec::new()))
+}
+
+/// The internal name of the type written in a cast form; for messages.
+pub fn written_type(data_type: &DataType) -> String {
+    type_name(data_type)
+}

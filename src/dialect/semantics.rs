@@ -1,0 +1,721 @@
+//! The AST pass over queries: PostgreSQL's meaning, written so that DataFusion's planner keeps it.
+//!
+//! Walks every query level and hands expressions to [`super::expressions`]. At query level it names output columns and keeps
+//! the names unique (a repeated name gets a hidden serial number after [`super::forms::HIDDEN`]), turns set operations and
+//! VALUES into private relations so that their columns get PostgreSQL's common types, set-returning functions into
+//! `unnest`, and refuses what the engine would silently ignore. It knows no types and no tables.
+
+use std::collections::HashMap;
+
+use super::sqlparser::ast::helpers::attached_token::AttachedToken;
+use super::sqlparser::ast::{
+    Distinct, Expr, Fetch, FunctionArg, FunctionArgExpr, GroupByExpr, GroupByWithModifier, Ident, JoinConstraint,
+    JoinOperator, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, Offset, OrderBy, OrderByExpr, OrderByKind,
+    Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableAlias, TableFactor,
+    TableWithJoins, Value, Values, WildcardAdditionalOptions, WindowSpec,
+};
+use super::sqlparser::tokenizer::Location;
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+
+use super::forms::{HIDDEN, Kind, call, form, null, packed};
+use super::names::{figure, folded};
+
+/// What a function name stands for; the engine answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionKind {
+    /// One of PostgreSQL's scalar functions.
+    Scalar,
+    /// An aggregate.
+    Aggregate,
+    /// A pure window function.
+    Window,
+    /// A function that returns rows.
+    Set,
+    /// One of our own functions, typed by its own signature.
+    Own,
+    /// Nothing known: resolution will say so.
+    Unknown,
+}
+
+/// Tells functions apart by name.
+pub trait Functions {
+    /// The kind of the function called `name`.
+    fn kind(&self, name: &str) -> FunctionKind;
+}
+
+/// Private relation for set operations: name prefix; operator and quantifier follow.
+pub const SET_OPERATION: &str = "\u{1}setop";
+/// Private relation for VALUES.
+pub const VALUES: &str = "\u{1}values";
+
+/// The statement text, for positions.
+#[derive(Debug, Clone)]
+pub struct SourceText {
+    text: Vec<char>,
+    lines: Vec<usize>,
+}
+
+impl SourceText {
+    /// Indexes a text.
+    pub fn new(text: &str) -> SourceText {
+        let text: Vec<char> = text.chars().collect();
+        let mut lines = vec![0];
+        lines.extend(text.iter().enumerate().filter(|(_, one)| **one == '\n').map(|(index, _)| index + 1));
+        SourceText { text, lines }
+    }
+
+    /// 1-based character position of a parser location; 0 when the parser had none.
+    pub fn position(&self, at: Location) -> usize {
+        if at.line == 0 || at.column == 0 || self.text.is_empty() {
+            return 0;
+        }
+        let line = self.lines.get(at.line as usize - 1).copied().unwrap_or(self.text.len());
+        (line + at.column as usize).min(self.text.len() + 1)
+    }
+
+    /// Position of `symbol` at or after `from`, within the next 200 characters.
+    pub fn find(&self, symbol: &str, from: usize) -> usize {
+        let wanted: Vec<char> = symbol.chars().collect();
+        if from == 0 || wanted.is_empty() {
+            return 0;
+        }
+        let start = from.saturating_sub(1);
+        let end = self.text.len().min(start + 200);
+        (start..end).find(|index| self.text[*index..].starts_with(&wanted)).map_or(0, |index| index + 1)
+    }
+}
+
+/// One run of the pass.
+pub struct Rewriter<'a> {
+    pub(super) source: &'a SourceText,
+    pub(super) functions: &'a dyn Functions,
+    /// Whether the expression stands where EXISTS and IN (subquery) filter rows.
+    pub(super) filtering: bool,
+    /// Whether no NOT stands between here and the filter: NULL and false are then the same.
+    pub(super) positive: bool,
+    /// Whether set-returning functions may stand here.
+    pub(super) sets_allowed: bool,
+    serial: usize,
+}
+
+impl std::fmt::Debug for Rewriter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rewriter").field("filtering", &self.filtering).finish_non_exhaustive()
+    }
+}
+
+/// An unsupported feature, with PostgreSQL's code for it.
+pub(super) fn unsupported(what: &str) -> PgError {
+    PgError::new(sqlstate::FEATURE_NOT_SUPPORTED, format!("{what} is not supported"))
+}
+
+impl<'a> Rewriter<'a> {
+    /// A pass over one statement.
+    pub fn new(source: &'a SourceText, functions: &'a dyn Functions) -> Rewriter<'a> {
+        Rewriter { source, functions, filtering: false, positive: true, sets_allowed: false, serial: 0 }
+    }
+
+    /// Rewrites whatever a statement holds of queries and expressions.
+    pub fn statement(&mut self, statement: &mut Statement) -> Result<(), PgError> {
+        match statement {
+            Statement::Query(query) => self.query(query),
+            Statement::Explain { statement, .. } => self.statement(statement),
+            Statement::CreateView(view) => self.query(&mut view.query),
+            Statement::CreateTable(table) => match &mut table.query {
+                Some(query) => self.query(query),
+                None => Ok(()),
+            },
+            Statement::Insert(insert) => {
+                if let Some(source) = &mut insert.source {
+                    self.insert_source(source)?;
+                }
+                self.returning(&mut insert.returning)
+            }
+            Statement::Update(update) => {
+                for assignment in &mut update.assignments {
+                    if !is_default(&assignment.value) {
+                        self.value(&mut assignment.value)?;
+                    }
+                }
+                if let Some(selection) = &mut update.selection {
+                    self.condition(selection, "WHERE")?;
+                }
+                self.returning(&mut update.returning)
+            }
+            Statement::Delete(delete) => {
+                if let Some(selection) = &mut delete.selection {
+                    self.condition(selection, "WHERE")?;
+                }
+                self.returning(&mut delete.returning)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn returning(&mut self, items: &mut Option<Vec<SelectItem>>) -> Result<(), PgError> {
+        match items {
+            Some(items) => self.projection(items, true),
+            None => Ok(()),
+        }
+    }
+
+    /// Rewrites a query whose rows go to the client or into a subquery.
+    pub fn query(&mut self, query: &mut Query) -> Result<(), PgError> {
+        self.query_at(query, true)
+    }
+
+    /// Rewrites the source of an INSERT: unknown literals stay unknown until the target column decides.
+    pub fn insert_source(&mut self, query: &mut Query) -> Result<(), PgError> {
+        if let SetExpr::Values(values) = query.body.as_mut() {
+            for row in &mut values.rows {
+                for value in &mut row.content {
+                    if !is_default(value) {
+                        self.value(value)?;
+                    }
+                }
+            }
+            return self.tail(query);
+        }
+        self.query_at(query, false)
+    }
+
+    /// Rewrites a free-standing expression: a SET value, a DEFAULT, a CHECK.
+    pub fn value(&mut self, expr: &mut Expr) -> Result<(), PgError> {
+        let (filtering, sets) = (self.filtering, self.sets_allowed);
+        (self.filtering, self.sets_allowed) = (false, false);
+        let done = self.expr(expr);
+        (self.filtering, self.sets_allowed) = (filtering, sets);
+        done
+    }
+
+    /// Rewrites a condition; `clause` names it in the error for non-boolean ones.
+    pub fn condition(&mut self, expr: &mut Expr, clause: &str) -> Result<(), PgError> {
+        let (filtering, sets) = (self.filtering, self.sets_allowed);
+        (self.filtering, self.sets_allowed) = (true, false);
+        let position = self.at(expr);
+        let done = self.expr(expr);
+        (self.filtering, self.sets_allowed) = (filtering, sets);
+        done?;
+        let inner = std::mem::replace(expr, null());
+        *expr = form(Kind::Condition, clause, position, inner, null());
+        Ok(())
+    }
+
+    fn query_at(&mut self, query: &mut Query, settle: bool) -> Result<(), PgError> {
+        if let Some(with) = &mut query.with {
+            let recursive = with.recursive;
+            for cte in &mut with.cte_tables {
+                let name = folded(&cte.alias.name);
+                if recursive && mentions(&cte.query, &name) {
+                    self.recursive(&mut cte.query)?;
+                } else {
+                    self.query_at(&mut cte.query, true)?;
+                }
+            }
+        }
+        self.body(&mut query.body, settle)?;
+        self.tail(query)
+    }
+
+    /// ORDER BY, LIMIT, FETCH, locks.
+    fn tail(&mut self, query: &mut Query) -> Result<(), PgError> {
+        if !query.locks.is_empty() {
+            return Err(unsupported("SELECT FOR UPDATE/SHARE")
+                .hint("Conflicting writes are detected at commit; leave the clause out."));
+        }
+        if let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
+            self.sort_keys(keys)?;
+        }
+        if let Some(Fetch { quantity, percent, with_ties }) = query.fetch.take() {
+            if percent || with_ties {
+                return Err(unsupported("FETCH FIRST with PERCENT or WITH TIES"));
+            }
+            let limit = quantity.unwrap_or_else(|| Expr::value(Value::Number("1".to_owned(), false)));
+            let offset = match query.limit_clause.take() {
+                Some(LimitClause::LimitOffset { offset, .. }) => offset,
+                _ => None,
+            };
+            query.limit_clause = Some(LimitClause::LimitOffset { limit: Some(limit), offset, limit_by: Vec::new() });
+        }
+        if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+            if let Some(limit) = limit {
+                self.limit(limit, "LIMIT")?;
+            }
+            if let Some(Offset { value, .. }) = offset {
+                self.limit(value, "OFFSET")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn limit(&mut self, expr: &mut Expr, clause: &str) -> Result<(), PgError> {
+        let position = self.at(expr);
+        self.value(expr)?;
+        let inner = std::mem::replace(expr, null());
+        *expr = form(Kind::Limit, clause, position, inner, null());
+        Ok(())
+    }
+
+    /// A recursive CTE keeps its own set operation: DataFusion plans the recursion from it.
+    fn recursive(&mut self, query: &mut Query) -> Result<(), PgError> {
+        if let SetExpr::SetOperation { left, right, .. } = query.body.as_mut() {
+            self.body(left, true)?;
+            self.body(right, true)?;
+            return self.tail(query);
+        }
+        self.query_at(query, true)
+    }
+
+    fn body(&mut self, body: &mut Box<SetExpr>, settle: bool) -> Result<(), PgError> {
+        match body.as_mut() {
+            SetExpr::Select(select) => self.select(select, settle),
+            SetExpr::Query(query) => self.query_at(query, settle),
+            SetExpr::Values(values) => {
+                let replaced = self.values(values)?;
+                **body = replaced;
+                Ok(())
+            }
+            SetExpr::SetOperation { .. } => {
+                let taken = std::mem::replace(body.as_mut(), empty_values());
+                **body = self.set_operation(taken)?;
+                Ok(())
+            }
+            SetExpr::Table(table) => {
+                let mut parts = Vec::new();
+                if let Some(schema) = &table.schema_name {
+                    parts.push(ObjectNamePart::Identifier(Ident::new(schema.clone())));
+                }
+                parts.push(ObjectNamePart::Identifier(Ident::new(table.table_name.clone().unwrap_or_default())));
+                **body = select_all(plain_table(ObjectName(parts)));
+                Ok(())
+            }
+            _ => Err(unsupported("a data-modifying statement in WITH")),
+        }
+    }
+
+    /// `a UNION b` becomes `SELECT * FROM setop((a), (b))`; a chain of one operator is one relation.
+    fn set_operation(&mut self, taken: SetExpr) -> Result<SetExpr, PgError> {
+        let SetExpr::SetOperation { op, set_quantifier, .. } = &taken else { return Ok(taken) };
+        let (op, quantifier) = (*op, *set_quantifier);
+        let mut branches = Vec::new();
+        let chained = matches!(op, SetOperator::Union);
+        flatten(taken, op, quantifier, chained, &mut branches);
+        let mut args = Vec::new();
+        for branch in branches {
+            let mut query = match branch {
+                SetExpr::Query(query) => *query,
+                other => bare_query(other),
+            };
+            self.query_at(&mut query, false)?;
+            args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Subquery(Box::new(query)))));
+        }
+        let all = matches!(quantifier, SetQuantifier::All);
+        let word = match op {
+            SetOperator::Union => "UNION",
+            SetOperator::Except | SetOperator::Minus => "EXCEPT",
+            SetOperator::Intersect => "INTERSECT",
+        };
+        let name = format!("{SET_OPERATION}\u{1}{word}\u{1}{}", if all { "ALL" } else { "" });
+        Ok(select_all(private_relation(&name, args, None)))
+    }
+
+    fn values(&mut self, values: &mut Values) -> Result<SetExpr, PgError> {
+        let mut rows = Vec::new();
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        for row in &mut values.rows {
+            if row.content.len() != width {
+                return Err(PgError::new(sqlstate::SYNTAX_ERROR, "VALUES lists must all be the same length"));
+            }
+            for value in &mut row.content {
+                self.value(value)?;
+            }
+            let content = std::mem::take(&mut row.content);
+            rows.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Tuple(content))));
+        }
+        Ok(select_all(private_relation(VALUES, rows, None)))
+    }
+
+    fn select(&mut self, select: &mut Select, settle: bool) -> Result<(), PgError> {
+        for from in &mut select.from {
+            self.from(from)?;
+        }
+        if let Some(selection) = &mut select.selection {
+            self.condition(selection, "WHERE")?;
+        }
+        match &mut select.group_by {
+            GroupByExpr::Expressions(keys, modifiers) => {
+                if modifiers.iter().any(|one| !matches!(one, GroupByWithModifier::GroupingSets(_))) {
+                    return Err(unsupported("GROUP BY with a modifier"));
+                }
+                self.group_keys(keys)?;
+            }
+            GroupByExpr::All(_) => {}
+        }
+        if let Some(having) = &mut select.having {
+            self.condition(having, "HAVING")?;
+        }
+        for window in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(spec) = &mut window.1 {
+                self.window(spec)?;
+            }
+        }
+        if let Some(Distinct::On(keys)) = &mut select.distinct {
+            for key in keys {
+                self.key(key)?;
+            }
+        }
+        self.projection(&mut select.projection, settle)
+    }
+
+    fn projection(&mut self, items: &mut [SelectItem], settle: bool) -> Result<(), PgError> {
+        let wild = items.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for item in items {
+            let (mut expr, name) = match item {
+                SelectItem::UnnamedExpr(expr) => {
+                    let name = figure(expr);
+                    (std::mem::replace(expr, null()), name)
+                }
+                SelectItem::ExprWithAlias { expr, alias } => (std::mem::replace(expr, null()), folded(alias)),
+                SelectItem::ExprWithAliases { .. } => return Err(unsupported("a list of column aliases")),
+                SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => continue,
+            };
+            if let Expr::Identifier(ident) = &expr {
+                if let Some(called) = super::expressions::keyword_function(ident, self.at(&expr)) {
+                    expr = called;
+                }
+            }
+            let count = seen.entry(name.clone()).or_insert(0);
+            *count += 1;
+            let first = *count == 1 && !wild;
+            let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+            if plain && first && matches!(item, SelectItem::UnnamedExpr(_)) {
+                *item = SelectItem::UnnamedExpr(expr);
+                continue;
+            }
+            let hidden = if first { name } else { format!("{name}{HIDDEN}{}", self.next_serial()) };
+            self.filtering = false;
+            self.sets_allowed = true;
+            let position = self.at(&expr);
+            let done = if is_form(&expr) { Ok(()) } else { self.expr(&mut expr) };
+            self.sets_allowed = false;
+            done?;
+            if settle && !plain {
+                expr = form(Kind::Output, "", position, expr, null());
+            }
+            *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', hidden) };
+        }
+        Ok(())
+    }
+
+    pub(super) fn next_serial(&mut self) -> usize {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn group_keys(&mut self, keys: &mut Vec<Expr>) -> Result<(), PgError> {
+        for key in keys.iter_mut() {
+            match key {
+                Expr::Rollup(lists) | Expr::Cube(lists) | Expr::GroupingSets(lists) => {
+                    for list in lists {
+                        for one in list {
+                            self.key(one)?;
+                        }
+                    }
+                }
+                other => self.key(other)?,
+            }
+        }
+        // GROUP BY () alone is one group.
+        if let [Expr::Tuple(empty)] = keys.as_slice() {
+            if empty.is_empty() {
+                keys.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// A grouping or DISTINCT ON key: positions and names stay as they are.
+    fn key(&mut self, expr: &mut Expr) -> Result<(), PgError> {
+        if is_position(expr) || matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+            return Ok(());
+        }
+        self.value(expr)
+    }
+
+    /// Sort keys of a query or an aggregate.
+    pub(super) fn sort_keys(&mut self, keys: &mut [OrderByExpr]) -> Result<(), PgError> {
+        for key in keys {
+            self.key(&mut key.expr)?;
+        }
+        Ok(())
+    }
+
+    /// PARTITION BY and ORDER BY of a window.
+    pub(super) fn window(&mut self, spec: &mut WindowSpec) -> Result<(), PgError> {
+        for key in &mut spec.partition_by {
+            self.key(key)?;
+        }
+        self.sort_keys(&mut spec.order_by)
+    }
+
+    fn from(&mut self, from: &mut TableWithJoins) -> Result<(), PgError> {
+        self.factor(&mut from.relation)?;
+        for join in &mut from.joins {
+            self.factor(&mut join.relation)?;
+            let constraint = match &mut join.join_operator {
+                JoinOperator::Join(c)
+                | JoinOperator::Inner(c)
+                | JoinOperator::Left(c)
+                | JoinOperator::LeftOuter(c)
+                | JoinOperator::Right(c)
+                | JoinOperator::RightOuter(c)
+                | JoinOperator::FullOuter(c) => c,
+                _ => continue,
+            };
+            if let JoinConstraint::On(condition) = constraint {
+                self.condition(condition, "JOIN/ON")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn factor(&mut self, factor: &mut TableFactor) -> Result<(), PgError> {
+        match factor {
+            TableFactor::Table { sample: Some(_), .. } => Err(unsupported("TABLESAMPLE")),
+            TableFactor::Derived { subquery, .. } => self.query_at(subquery, true),
+            TableFactor::NestedJoin { table_with_joins, .. } => self.from(table_with_joins),
+            TableFactor::Table { args: Some(args), name, alias, with_ordinality, .. } => {
+                let args = std::mem::take(&mut args.args);
+                self.function_factor(name.clone(), args, alias.take(), *with_ordinality, factor)
+            }
+            TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+                let args = std::mem::take(args);
+                self.function_factor(name.clone(), args, alias.take(), *with_ordinality, factor)
+            }
+            TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } => {
+                let args = std::mem::take(array_exprs)
+                    .into_iter()
+                    .map(|one| FunctionArg::Unnamed(FunctionArgExpr::Expr(one)))
+                    .collect();
+                let name = ObjectName(vec![ObjectNamePart::Identifier(Ident::new("unnest"))]);
+                self.function_factor(name, args, alias.take(), *with_ordinality, factor)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `FROM f(..) [WITH ORDINALITY] a(b)` becomes a subquery that unnests the list of f's values.
+    fn function_factor(
+        &mut self,
+        name: ObjectName,
+        args: Vec<FunctionArg>,
+        alias: Option<TableAlias>,
+        ordinality: bool,
+        factor: &mut TableFactor,
+    ) -> Result<(), PgError> {
+        let function = self.function_name(&name)?;
+        if self.functions.kind(&function) == FunctionKind::Own {
+            // A table function over a relation: its own planner reads the arguments as written.
+            restore_args(factor, args, alias);
+            return Ok(());
+        }
+        let position = self.at_name(&name);
+        let mut operands = Vec::new();
+        for arg in args {
+            let FunctionArg::Unnamed(FunctionArgExpr::Expr(mut one)) = arg else {
+                return Err(unsupported("a named argument of a function in FROM"));
+            };
+            self.value(&mut one)?;
+            operands.push(one);
+        }
+        let lateral = operands.iter().any(mentions_columns);
+        let several = function == "unnest" && operands.len() > 1;
+        let scalar = !matches!(self.functions.kind(&function), FunctionKind::Set);
+        let column =
+            alias.as_ref().filter(|one| one.columns.is_empty()).map_or(function.clone(), |one| folded(&one.name));
+        let mut items = Vec::new();
+        if several {
+            for (index, one) in operands.into_iter().enumerate() {
+                let list = packed(Kind::Set, "unnest", position, vec![one]);
+                let name =
+                    if index == 0 { "unnest".to_owned() } else { format!("unnest{HIDDEN}{}", self.next_serial()) };
+                items.push(aliased(call("unnest", vec![list]), &name));
+            }
+        } else if scalar {
+            items.push(aliased(packed(Kind::Call, &function, position, operands), &column));
+        } else {
+            let list = packed(Kind::Set, &function, position, operands);
+            items.push(aliased(call("unnest", vec![list.clone()]), &column));
+            if ordinality {
+                let numbers = packed(Kind::Set, "\u{2}ordinality", position, vec![list]);
+                items.push(aliased(call("unnest", vec![numbers]), "ordinality"));
+            }
+        }
+        let default_alias =
+            TableAlias { explicit: true, name: Ident::with_quote('"', function), columns: Vec::new(), at: None };
+        let subquery = Box::new(bare_query(SetExpr::Select(Box::new(bare_select(items, Vec::new())))));
+        *factor = TableFactor::Derived { lateral, subquery, alias: Some(alias.unwrap_or(default_alias)), sample: None };
+        Ok(())
+    }
+}
+
+fn restore_args(factor: &mut TableFactor, list: Vec<FunctionArg>, name: Option<TableAlias>) {
+    match factor {
+        TableFactor::Table { args: Some(args), alias, .. } => {
+            args.args = list;
+            *alias = name;
+        }
+        TableFactor::Function { args, alias, .. } => {
+            *args = list;
+            *alias = name;
+        }
+        _ => {}
+    }
+}
+
+fn aliased(expr: Expr, name: &str) -> SelectItem {
+    SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) }
+}
+
+fn flatten(node: SetExpr, op: SetOperator, quantifier: SetQuantifier, chained: bool, into: &mut Vec<SetExpr>) {
+    match node {
+        SetExpr::SetOperation { op: own, set_quantifier: own_quantifier, left, right }
+            if into.is_empty() && own == op && own_quantifier == quantifier =>
+        {
+            if chained {
+                // Left-deep chains are walked with a loop: thousands of branches are one level.
+                let mut rights = vec![*right];
+                let mut current = *left;
+                loop {
+                    match current {
+                        SetExpr::SetOperation { op: o, set_quantifier: q, left: l, right: r }
+                            if o == op && q == quantifier =>
+                        {
+                            rights.push(*r);
+                            current = *l;
+                        }
+                        other => {
+                            into.push(other);
+                            break;
+                        }
+                    }
+                }
+                rights.reverse();
+                into.append(&mut rights);
+            } else {
+                into.push(*left);
+                into.push(*right);
+            }
+        }
+        other => into.push(other),
+    }
+}
+
+fn is_default(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
+}
+
+fn is_form(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op, .. } if super::forms::Form::read(op).is_some())
+}
+
+fn is_position(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::Number(..)))
+}
+
+/// Whether a query names a relation: decides if a CTE under RECURSIVE really recurses.
+fn mentions(query: &Query, name: &str) -> bool {
+    let mut found = false;
+    let _flow = super::sqlparser::ast::visit_relations(query, |relation| {
+        found |= relation.0.len() == 1 && relation.0[0].as_ident().is_some_and(|ident| folded(ident) == name);
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    found
+}
+
+fn mentions_columns(expr: &Expr) -> bool {
+    let mut found = false;
+    let _flow = super::sqlparser::ast::visit_expressions(expr, |one| {
+        found |= matches!(one, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    found
+}
+
+fn empty_values() -> SetExpr {
+    SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows: Vec::new() })
+}
+
+fn plain_table(name: ObjectName) -> TableFactor {
+    TableFactor::Table {
+        name,
+        alias: None,
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}
+
+fn private_relation(name: &str, args: Vec<FunctionArg>, alias: Option<TableAlias>) -> TableFactor {
+    let name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_quote('"', name))]);
+    TableFactor::Function { lateral: false, name, args, with_ordinality: false, alias }
+}
+
+fn select_all(from: TableFactor) -> SetExpr {
+    let items = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+    let from = vec![TableWithJoins { relation: from, joins: Vec::new() }];
+    SetExpr::Select(Box::new(bare_select(items, from)))
+}
+
+/// A SELECT of the given items and relations and nothing else.
+pub(super) fn bare_select(projection: Vec<SelectItem>, from: Vec<TableWithJoins>) -> Select {
+    Select {
+        select_token: AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection,
+        exclude: None,
+        into: None,
+        from,
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection: None,
+        connect_by: Vec::new(),
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: SelectFlavor::Standard,
+    }
+}
+
+/// A query that is only its body.
+pub(super) fn bare_query(body: SetExpr) -> Query {
+    Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    }
+}

@@ -1,0 +1,170 @@
+//! One resolved PostgreSQL function as a DataFusion scalar function.
+//!
+//! Resolution happens while planning, so an instance has fixed argument and result types and DataFusion never coerces
+//! anything. Kernels take columnar values and give columnar values; a PgError inside travels as `External`.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, new_null_array};
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::scalar::ScalarValue;
+use tributary_pg::error::PgError;
+
+use super::types::PgType;
+use crate::engine::session_vars::SessionVars;
+
+/// What a kernel may know beside its values.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    /// Rows of the batch.
+    pub rows: usize,
+    /// PostgreSQL types of the arguments.
+    pub arguments: &'a [PgType],
+    /// Type of the result.
+    pub result: PgType,
+    /// Arrow field of the result.
+    pub field: &'a FieldRef,
+    /// The statement's options; the session is in them.
+    pub options: &'a ConfigOptions,
+}
+
+impl Call<'_> {
+    /// The session the statement runs in.
+    pub fn session(&self) -> Option<&SessionVars> {
+        SessionVars::of(self.options)
+    }
+
+    /// A setting of the session.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.session().and_then(|session| session.setting(name))
+    }
+
+    /// Arrow type of the result.
+    pub fn data_type(&self) -> &DataType {
+        self.field.data_type()
+    }
+}
+
+/// A function's computation.
+pub(super) type Kernel = fn(&Call<'_>, &[ColumnarValue]) -> Result<ColumnarValue, PgError>;
+
+/// A resolved function.
+#[derive(Debug, Clone)]
+pub(super) struct PgFunction {
+    /// Name in plans; unique for what it computes.
+    pub name: String,
+    /// Argument types.
+    pub arguments: Vec<PgType>,
+    /// Result type.
+    pub result: PgType,
+    /// Result field.
+    pub field: FieldRef,
+    /// Computation.
+    pub kernel: Kernel,
+    /// Whether a NULL argument makes the result NULL.
+    pub strict: bool,
+    signature: Signature,
+}
+
+impl PgFunction {
+    /// A function over fixed types.
+    pub fn new(
+        name: String,
+        arguments: Vec<PgType>,
+        result: PgType,
+        field: FieldRef,
+        kernel: Kernel,
+        strict: bool,
+        volatility: Volatility,
+    ) -> PgFunction {
+        let signature = if arguments.is_empty() {
+            Signature::nullary(volatility)
+        } else {
+            Signature::any(arguments.len(), volatility)
+        };
+        PgFunction { name, arguments, result, field, kernel, strict, signature }
+    }
+
+    /// The call as an expression.
+    pub fn call(self, arguments: Vec<Expr>) -> Expr {
+        ScalarUDF::new_from_impl(self).call(arguments)
+    }
+}
+
+impl PartialEq for PgFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.arguments == other.arguments && self.field == other.field
+    }
+}
+
+impl Eq for PgFunction {}
+
+impl Hash for PgFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.arguments.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for PgFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(self.field.data_type().clone())
+    }
+
+    fn return_field_from_args(&self, _arguments: ReturnFieldArgs) -> Result<FieldRef> {
+        Ok(Arc::clone(&self.field))
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let null = |value: &ColumnarValue| matches!(value, ColumnarValue::Scalar(scalar) if scalar.is_null());
+        if self.strict && arguments.args.iter().any(null) {
+            return ScalarValue::try_from(self.field.data_type()).map(ColumnarValue::Scalar);
+        }
+        let call = Call {
+            rows: arguments.number_rows,
+            arguments: &self.arguments,
+            result: self.result,
+            field: &self.field,
+            options: &arguments.config_options,
+        };
+        (self.kernel)(&call, &arguments.args).map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+}
+
+/// Runs a kernel over whole arrays: constants are spread, and a result of constants alone is a constant again.
+pub(super) fn over_arrays(
+    call: &Call<'_>,
+    values: &[ColumnarValue],
+    compute: impl FnOnce(&[ArrayRef], usize) -> Result<ArrayRef, PgError>,
+) -> Result<ColumnarValue, PgError> {
+    let constant = values.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
+    let rows = if constant { 1 } else { call.rows };
+    let arrays = values
+        .iter()
+        .map(|value| value.to_array(rows).map_err(super::map_error))
+        .collect::<Result<Vec<ArrayRef>, PgError>>()?;
+    let array = compute(&arrays, rows)?;
+    if constant && !values.is_empty() {
+        return ScalarValue::try_from_array(&array, 0).map(ColumnarValue::Scalar).map_err(super::map_error);
+    }
+    Ok(ColumnarValue::Array(array))
+}
+
+/// All rows NULL, of the call's type.
+pub(super) fn nulls(call: &Call<'_>, rows: usize) -> ArrayRef {
+    new_null_array(call.data_type(), rows)
+}
