@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tributary_pg::error::PgError;
 
 use crate::config::{Config, ConfigError, Sources, keys};
-use crate::server::{Server, StartError};
-use crate::{engine, telemetry};
+use crate::console::{Console, render};
+use crate::server::{Offline, Server, StartError};
+use crate::{demo, engine, telemetry};
 
 /// Tributary, the customer-data database: identity, segments, journeys and attribution as plain SQL.
 ///
@@ -27,8 +29,35 @@ enum Command {
     /// Serve a data directory to PostgreSQL clients until told to stop
     #[command(after_long_help = keys::help())]
     Serve(ServeArguments),
+    /// Load the bundled shop, answer an analyst's questions with it, then keep serving
+    Demo(DemoArguments),
+    /// Run statements and print their answers
+    Sql(SqlArguments),
     /// Print the version
     Version,
+}
+
+#[derive(Args, Debug)]
+struct DemoArguments {
+    /// Directory of the data [default: a new one below the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Compare the answers with the expected figures and end: exit code 0 if all are right, 1 otherwise
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+#[derive(Args, Debug)]
+struct SqlArguments {
+    /// Statements, separated by semicolons
+    text: String,
+    /// Directory of the data; no server may be using it [env: TRIBUTARY_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: CommonArguments,
 }
 
 #[derive(Args, Debug)]
@@ -85,6 +114,8 @@ impl From<StartError> for Failure {
 pub fn run() -> ExitCode {
     let result = match CommandLine::parse().command {
         Command::Serve(arguments) => serve(&arguments),
+        Command::Demo(arguments) => demo(&arguments),
+        Command::Sql(arguments) => sql(&arguments),
         Command::Version => {
             println!("tributary {}", engine::VERSION);
             Ok(())
@@ -108,6 +139,90 @@ fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
     let server = Server::start(&config)?;
     wait_for_signal()?;
     server.stop();
+    Ok(())
+}
+
+/// Runs the demo against a server that already listens, so that its progress can be watched from psql.
+fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
+    let mut config = configure(&arguments.common, arguments.data_dir.as_ref())?;
+    let kept = config.data_dir.is_some();
+    let temporary = if kept { None } else { Some(temporary_directory()?) };
+    if let Some(directory) = &temporary {
+        config.data_dir = Some(directory.clone());
+    }
+    if !arguments.common.trust && config.superuser.is_none() && config.access.is_empty() {
+        // A demo is for whoever sits at this machine: no password to look for. Only loopback is trusted.
+        config.trust = true;
+    }
+    telemetry::start(if config.log_filter == Config::default().log_filter { "warn" } else { &config.log_filter })?;
+    let server = Server::start(&config)?;
+    let outcome = answer_questions(&server, &config);
+    let verdict = match outcome {
+        Ok(verdict) => verdict,
+        Err(message) => {
+            server.stop();
+            return Err(Failure { code: 1, message });
+        }
+    };
+    if !arguments.check {
+        let address = server.address();
+        println!(
+            "\nServing. Ask your own questions:\n\n    psql -h {} -p {} -U {} -d {}\n\nCtrl-C ends it.",
+            address.ip(),
+            address.port(),
+            server.superuser(),
+            config.database
+        );
+        wait_for_signal()?;
+    }
+    server.stop();
+    if let Some(directory) = temporary
+        && let Err(error) = std::fs::remove_dir_all(&directory)
+    {
+        eprintln!("tributary: {} is left behind: {error}", directory.display());
+    }
+    if arguments.check && verdict.failed > 0 {
+        return Err(Failure { code: 1, message: format!("{} figures are not as expected", verdict.failed) });
+    }
+    Ok(())
+}
+
+fn answer_questions(server: &Server, config: &Config) -> Result<demo::Verdict, String> {
+    println!("Tributary {} over {}", engine::VERSION, config.data_dir.as_ref().map_or_else(String::new, |d| d.display().to_string()));
+    server.block_on(demo::run(server.engine(), server.superuser(), &mut std::io::stdout().lock()))
+}
+
+fn temporary_directory() -> Result<PathBuf, Failure> {
+    let name = format!("tributary-demo-{}-{:08x}", std::process::id(), rand::random::<u32>());
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir(&directory).map_err(|error| Failure {
+        code: 1,
+        message: format!("cannot make {}: {error}", directory.display()),
+    })?;
+    Ok(directory)
+}
+
+/// Runs statements on a directory that no server uses.
+fn sql(arguments: &SqlArguments) -> Result<(), Failure> {
+    let config = configure(&arguments.common, arguments.data_dir.as_ref())?;
+    if config.data_dir.is_none() {
+        return Err(ConfigError::new("no data directory").hint("Give one with --data-dir DIR.").into());
+    }
+    telemetry::start("warn")?;
+    let offline = Offline::open(&config)?;
+    let outcome = offline.block_on(async {
+        let mut console = Console::open(offline.engine(), offline.superuser())?;
+        let answers = console.run(&arguments.text).await?;
+        Ok::<_, PgError>((answers, console.notices()))
+    });
+    offline.close();
+    let (answers, notices) = outcome.map_err(|error| Failure { code: 1, message: format!("{error:?}") })?;
+    for notice in notices {
+        eprintln!("{}:  {}", notice.severity.as_str(), notice.message);
+    }
+    for answer in answers {
+        print!("{}", render(&answer));
+    }
     Ok(())
 }
 

@@ -11,6 +11,8 @@ pub mod wire;
 
 pub mod command;
 pub mod config;
+pub mod console;
+pub mod demo;
 pub mod server;
 pub mod telemetry;
 

@@ -85,10 +85,55 @@ pub struct Server {
     engine: Arc<Engine>,
     wire: Arc<Wire>,
     address: SocketAddr,
+    superuser: String,
     socket_path: Option<PathBuf>,
     shutdown_timeout: Duration,
     reactor: Runtime,
     queries: Runtime,
+}
+
+/// A data directory open without a server: for `tributary sql`.
+pub struct Offline {
+    engine: Arc<Engine>,
+    superuser: String,
+    queries: Runtime,
+}
+
+impl fmt::Debug for Offline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offline").finish_non_exhaustive()
+    }
+}
+
+impl Offline {
+    /// Opens the data.
+    pub fn open(config: &Config) -> Result<Self, StartError> {
+        let queries = runtime("query", query_threads(config))?;
+        Ok(Self { engine: open_engine(config)?, superuser: first_start::superuser_name(config), queries })
+    }
+
+    /// The engine over it.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Name of the superuser of a new data directory.
+    pub fn superuser(&self) -> &str {
+        &self.superuser
+    }
+
+    /// Runs work on the query threads and waits for it.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.queries.block_on(work)
+    }
+
+    /// Closes the data.
+    pub fn close(self) {
+        self.queries.shutdown_timeout(Duration::from_secs(1));
+        if let Err(error) = self.engine.store().clone().close() {
+            tracing::error!(%error, "the store did not close cleanly; the next start recovers from its log");
+        }
+    }
 }
 
 impl fmt::Debug for Server {
@@ -136,7 +181,9 @@ impl Server {
             }
         };
         tracing::info!(%address, "ready for connections");
-        Ok(Self { engine, wire, address, socket_path, shutdown_timeout: config.shutdown_timeout, reactor, queries })
+        let shutdown_timeout = config.shutdown_timeout;
+        let superuser = first_start::superuser_name(config);
+        Ok(Self { engine, wire, address, superuser, socket_path, shutdown_timeout, reactor, queries })
     }
 
     /// Where clients connect: the port chosen when port 0 was asked for.
@@ -147,6 +194,16 @@ impl Server {
     /// The engine behind it.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Name of the superuser of a new data directory.
+    pub fn superuser(&self) -> &str {
+        &self.superuser
+    }
+
+    /// Runs work on the query threads and waits for it.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.queries.block_on(work)
     }
 
     /// Stops: no new clients, idle ones are told goodbye at once, busy ones when their statement ends or the time is
