@@ -188,17 +188,19 @@ fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
 }
 
 fn answer_questions(server: &Server, config: &Config) -> Result<demo::Verdict, String> {
-    println!("Tributary {} over {}", engine::VERSION, config.data_dir.as_ref().map_or_else(String::new, |d| d.display().to_string()));
+    println!(
+        "Tributary {} over {}",
+        engine::VERSION,
+        config.data_dir.as_ref().map_or_else(String::new, |d| d.display().to_string())
+    );
     server.block_on(demo::run(server.engine(), server.superuser(), &mut std::io::stdout().lock()))
 }
 
 fn temporary_directory() -> Result<PathBuf, Failure> {
     let name = format!("tributary-demo-{}-{:08x}", std::process::id(), rand::random::<u32>());
     let directory = std::env::temp_dir().join(name);
-    std::fs::create_dir(&directory).map_err(|error| Failure {
-        code: 1,
-        message: format!("cannot make {}: {error}", directory.display()),
-    })?;
+    std::fs::create_dir(&directory)
+        .map_err(|error| Failure { code: 1, message: format!("cannot make {}: {error}", directory.display()) })?;
     Ok(directory)
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tributary_pg::error::{PgError, PgResult};
 use tributary_pg::{ColumnText, TextPrinter};
 
-use crate::engine::{Engine, Implicit, Login, OutputColumn, Outcome, Portal, Session};
+use crate::engine::{Engine, Implicit, Login, Outcome, OutputColumn, Portal, Session};
 
 pub use table::render;
 
@@ -74,6 +74,7 @@ impl Console {
         match self.session.run(&mut portal).await? {
             Outcome::Rows(word) => self.collect(&mut portal, word).await,
             Outcome::Done(tag) => Ok(Answer { tag, ..Answer::default() }),
+            Outcome::Empty => Ok(Answer::default()),
             Outcome::CopyIn(_) => Err(PgError::unsupported("COPY FROM STDIN needs a client that sends data")),
             Outcome::CopyOut(_) => Err(PgError::unsupported("COPY TO STDOUT needs a client that takes data")),
         }

@@ -102,13 +102,16 @@ mod tests {
         assert_eq!(steps[0].question, "Who?\nIndeed.");
         assert_eq!(steps[0].sql, "CREATE VIEW v AS\nSELECT 1");
         assert_eq!(steps[1].sql, "SELECT a, b\nFROM v");
-        assert_eq!(steps[1].checks, vec![
-            Check { row: None, expected: vec![("a".to_owned(), "1".to_owned())] },
-            Check {
-                row: Some(("a".to_owned(), "x".to_owned())),
-                expected: vec![("b".to_owned(), "2.5".to_owned()), ("c".to_owned(), "0".to_owned())],
-            },
-        ]);
+        assert_eq!(
+            steps[1].checks,
+            vec![
+                Check { row: None, expected: vec![("a".to_owned(), "1".to_owned())] },
+                Check {
+                    row: Some(("a".to_owned(), "x".to_owned())),
+                    expected: vec![("b".to_owned(), "2.5".to_owned()), ("c".to_owned(), "0".to_owned())],
+                },
+            ]
+        );
     }
 
     #[test]
@@ -122,7 +125,10 @@ mod tests {
     fn every_bundled_script_has_steps_and_no_tail() {
         for (name, text) in super::super::SCRIPTS {
             assert!(!steps(text).is_empty(), "{name}");
-            assert!(text.trim_end().ends_with(';') || text.lines().last().unwrap_or_default().starts_with("-- check"), "{name}");
+            assert!(
+                text.trim_end().ends_with(';') || text.lines().last().unwrap_or_default().starts_with("-- check"),
+                "{name}"
+            );
         }
     }
 }

@@ -29,11 +29,8 @@ impl Harness {
         };
         change(&mut config);
         let server = Server::start(&config).unwrap_or_else(|error| panic!("the server starts: {error}"));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         Self { server: Some(server), runtime, directory }
     }
 
