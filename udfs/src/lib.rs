@@ -15,6 +15,7 @@ pub mod arguments;
 pub mod documentation;
 pub mod error;
 pub mod family;
+pub mod frame;
 pub mod type_name;
 
 pub mod attribution;

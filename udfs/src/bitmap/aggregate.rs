@@ -22,6 +22,7 @@ use super::writer::{Counter, Sink, Writer};
 use crate::SqlError;
 use crate::arguments::{Blobs, Integers};
 use crate::error::{FEATURE_NOT_SUPPORTED, UNDEFINED_FUNCTION};
+use crate::frame::FrameAccumulator;
 
 const STATE_VERSION: u8 = 1;
 /// Limit: what one value of an Arrow array can hold.
@@ -50,7 +51,7 @@ pub enum Output {
 }
 
 /// One of the bitmap aggregates.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BitmapAggregate {
     name: &'static str,
     aliases: Vec<String>,
@@ -107,6 +108,14 @@ impl BitmapAggregate {
         })
     }
 
+    fn fresh(&self, fields: &[FieldRef]) -> Result<Box<dyn Accumulator>> {
+        Ok(match self.operation {
+            Operation::And => Box::new(SetAccumulator::new(self.groups::<Intersection>(fields)?)),
+            Operation::Xor => Box::new(SetAccumulator::new(self.groups::<Difference>(fields)?)),
+            _ => Box::new(SetAccumulator::new(self.groups::<Collection>(fields)?)),
+        })
+    }
+
     /// DISTINCT changes nothing but for xor, where nobody wants it.
     fn check_distinct(&self, args: &AccumulatorArgs) -> Result<()> {
         if args.is_distinct && self.operation == Operation::Xor {
@@ -158,11 +167,16 @@ impl AggregateUDFImpl for BitmapAggregate {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         self.check_distinct(&args)?;
-        Ok(match self.operation {
-            Operation::And => Box::new(SetAccumulator::new(self.groups::<Intersection>(args.expr_fields)?)),
-            Operation::Xor => Box::new(SetAccumulator::new(self.groups::<Difference>(args.expr_fields)?)),
-            _ => Box::new(SetAccumulator::new(self.groups::<Collection>(args.expr_fields)?)),
-        })
+        self.fresh(args.expr_fields)
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        self.check_distinct(&args)?;
+        if self.operation == Operation::Xor {
+            return self.fresh(args.expr_fields);
+        }
+        let (aggregate, fields) = (self.clone(), args.expr_fields.to_vec());
+        Ok(Box::new(FrameAccumulator::new(move || aggregate.fresh(&fields))))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {

@@ -3,7 +3,7 @@
 //! Syntax lines and the samples for the laws are derived from the parameter forms, so they cannot disagree with what the
 //! function accepts.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
     ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Int32Array, Int64Array, ListArray, StringArray,
@@ -193,6 +193,13 @@ fn syntax(definition: &Definition) -> Vec<String> {
 
 /// Bitmaps for the laws: NULL, empty, one value, arrays, runs, a bitset, both ends of the width.
 pub(super) fn sample_bitmaps(width: Width) -> LawArgument {
+    // Parsed once: some eighty functions are tried on them.
+    static SAMPLES: LazyLock<[ArrayRef; 2]> = LazyLock::new(|| [Width::W32, Width::W64].map(parse_samples));
+    let array = &SAMPLES[usize::from(width == Width::W64)];
+    LawArgument::Column(width.field("bitmap"), Arc::clone(array))
+}
+
+fn parse_samples(width: Width) -> ArrayRef {
     let runs: Vec<String> = (100..300).chain(70_000..70_900).map(|v| v.to_string()).collect();
     let odd: Vec<String> = (0..6_000).map(|v| (2 * v + 1).to_string()).collect();
     let literals = [
@@ -206,8 +213,7 @@ pub(super) fn sample_bitmaps(width: Width) -> LawArgument {
         Some("{2147483647,-2147483648}".to_string()),
     ];
     let bytes = literals.map(|literal| literal.map(|l| text::parse(&l, width).expect("a well-formed literal")));
-    let array: BinaryViewArray = bytes.iter().map(|b| b.as_deref()).collect();
-    LawArgument::Column(width.field("bitmap"), Arc::new(array))
+    Arc::new(bytes.iter().map(|b| b.as_deref()).collect::<BinaryViewArray>())
 }
 
 /// The same bitmaps in another order, to pair them differently.

@@ -21,6 +21,7 @@ use crate::arguments::{Blobs, Integers, Texts, text_type};
 use crate::documentation::{Documentation, Example};
 use crate::error::{PROGRAM_LIMIT_EXCEEDED, UNDEFINED_FUNCTION};
 use crate::family::{Function, LawArgument, LawCase};
+use crate::frame::FrameAccumulator;
 use crate::{SqlError, type_name};
 
 /// Bytes of a uuid.
@@ -136,18 +137,12 @@ impl AggregateUDFImpl for ConnectedComponents {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let DataType::List(item) = args.return_field.data_type() else {
-            return internal_err!("connected_components returns a list");
-        };
-        let node = node_field(args.expr_fields)?;
-        let Some(kind) = Kind::of(node.data_type()) else {
-            return internal_err!("no node type {}", node.data_type());
-        };
-        let forest = match kind {
-            Kind::Integer | Kind::Date => Forest::of_integers(),
-            Kind::Text | Kind::Uuid => Forest::of_bytes(),
-        };
-        Ok(Box::new(Components { kind, node_type: node.data_type().clone(), item: Arc::clone(item), forest }))
+        Ok(Box::new(Components::new(node_field(args.expr_fields)?.as_ref(), args.return_field.data_type())?))
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let (node, return_type) = (node_field(args.expr_fields)?, args.return_field.data_type().clone());
+        Ok(Box::new(FrameAccumulator::new(move || Ok(Box::new(Components::new(&node, &return_type)?)))))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -192,6 +187,17 @@ impl<'a> Side<'a> {
 }
 
 impl Components {
+    fn new(node: &Field, return_type: &DataType) -> Result<Self> {
+        let (DataType::List(item), Some(kind)) = (return_type, Kind::of(node.data_type())) else {
+            return internal_err!("connected_components returns a list of nodes, not {return_type}");
+        };
+        let forest = match kind {
+            Kind::Integer | Kind::Date => Forest::of_integers(),
+            Kind::Text | Kind::Uuid => Forest::of_bytes(),
+        };
+        Ok(Self { kind, node_type: node.data_type().clone(), item: Arc::clone(item), forest })
+    }
+
     /// The nodes of these indices as an array of the node type.
     fn nodes(&self, indices: impl Iterator<Item = u32> + Clone) -> Result<ArrayRef> {
         let integers = || {
