@@ -79,16 +79,16 @@ impl Width {
         Arc::new(Field::new(name, DataType::BinaryView, true).with_metadata(metadata))
     }
 
-    /// The type a field is tagged with, if it is a bitmap.
+    /// The type a field is tagged with, if it is a bitmap. Either tag will do: a plan step may keep only one.
     pub fn of_field(field: &Field) -> Option<Self> {
         if !blob_type(field.data_type()) {
             return None;
         }
-        match field.metadata().get(EXTENSION_NAME).map(String::as_str) {
-            Some("tributary.roaringbitmap") => Some(Self::W32),
-            Some("tributary.roaringbitmap64") => Some(Self::W64),
-            _ => None,
-        }
+        let tagged = |width: &Self| {
+            let has = |key: &str, name: &str| field.metadata().get(key).is_some_and(|value| value == name);
+            has(EXTENSION_NAME, width.extension_name()) || has(PG_TYPE, width.type_name())
+        };
+        [Self::W32, Self::W64].into_iter().find(tagged)
     }
 
     /// An element as it is stored. What does not fit `integer`: 22003.
@@ -134,4 +134,26 @@ pub fn sql_type_name(field: &Field) -> String {
         return name.clone();
     }
     type_name::sql_type_name(field.data_type())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_tag_names_the_type_and_plain_bytes_have_none() {
+        for width in [Width::W32, Width::W64] {
+            let field = width.field("b");
+            assert_eq!(Width::of_field(&field), Some(width));
+            for kept in [EXTENSION_NAME, PG_TYPE] {
+                let mut metadata = field.metadata().clone();
+                metadata.retain(|key, _| key == kept);
+                let field = Field::new("b", DataType::Binary, true).with_metadata(metadata);
+                assert_eq!(Width::of_field(&field), Some(width), "{kept}");
+            }
+            let text = Field::new("b", DataType::Utf8, true).with_metadata(field.metadata().clone());
+            assert_eq!(Width::of_field(&text), None);
+        }
+        assert_eq!(Width::of_field(&Field::new("b", DataType::BinaryView, true)), None);
+    }
 }
