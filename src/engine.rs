@@ -187,6 +187,11 @@ impl Engine {
         &self.catalog
     }
 
+    /// Bytes of a table in the newest snapshot; `None` for what the store does not keep.
+    pub(crate) fn table_bytes(&self, table: u32) -> Option<u64> {
+        self.store.snapshot().table(table).map(|state| state.bytes())
+    }
+
     /// The store below.
     pub fn store(&self) -> &Store {
         &self.store

@@ -48,6 +48,8 @@ pub(super) struct Planner<'a> {
     parameters: Arc<Parameters>,
     expr_planners: Vec<Arc<dyn ExprPlanner>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    /// Planning the query of a system view.
+    trusted: bool,
 }
 
 impl<'a> Planner<'a> {
@@ -67,7 +69,7 @@ impl<'a> Planner<'a> {
         let expr_planners = own.into_iter().chain(state.expr_planners().iter().map(Arc::clone)).collect();
         let own = pg::relation_planners(&parameters, &view.vars);
         let relation_planners = own.into_iter().chain(state.relation_planners().iter().map(Arc::clone)).collect();
-        Self { state, view, depth: 0, text: text.to_owned(), parameters, expr_planners, relation_planners }
+        Self { state, view, depth: 0, text: text.to_owned(), parameters, expr_planners, relation_planners, trusted: false }
     }
 
     /// Plans a statement and decides its parameters' types. `declared`: what the client said, 0 for unknown.
@@ -96,6 +98,26 @@ impl<'a> Planner<'a> {
         SqlToRel::new_with_options(self, parser_options())
             .sql_statement_to_plan(statement)
             .map_err(|error| pg::located(error, &source))
+    }
+
+    /// A relation the server fills: its rows, or the view over other such relations.
+    fn system_source(&self, schema: &str, name: &str) -> Result<Arc<dyn TableSource>, PgError> {
+        let Some(query) = system::views::query_of(schema, name) else {
+            return system::source(schema, name, self.view, self.trusted);
+        };
+        if !self.trusted {
+            // Checks the right to read the view itself.
+            system::source(schema, name, self.view, false)?;
+        }
+        let mut inner = Planner::new(self.state, self.view);
+        inner.depth = self.depth + 1;
+        inner.trusted = true;
+        let statement = dialect::parse(query)?.into_iter().next();
+        let Some(Ast::Sql(sql)) = statement.map(|statement| statement.ast) else {
+            return Err(PgError::internal(format!("the text of view {schema}.{name} is no query")));
+        };
+        let plan = system::views::shape(schema, name, inner.plan(*sql)?)?;
+        Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(query.to_owned())))))
     }
 
     fn view_source(&self, view: &ViewObject) -> Result<Arc<dyn TableSource>, PgError> {
@@ -139,7 +161,7 @@ impl ContextProvider for Planner<'_> {
         match relation {
             Relation::Table(object) => table::source(&object, self.view),
             Relation::View(object) => self.view_source(&object),
-            Relation::System(schema, name) => system::source(&schema, &name, self.view),
+            Relation::System(schema, name) => self.system_source(&schema, &name),
         }
         .map_err(external)
     }

@@ -392,8 +392,7 @@ impl Session {
         let snapshot = Arc::clone(self.store_transaction().snapshot());
         let transaction_started_at = self.transaction.as_ref().map_or_else(SystemTime::now, |t| t.started_at);
         let vars = self.vars(transaction_started_at);
-        let search_path = self.settings().get("search_path").unwrap_or_default();
-        ReadView { catalog: self.catalog(), snapshot, search_path: lookup_path(&search_path, &vars.current_user), vars }
+        ReadView { catalog: self.catalog(), snapshot, search_path: vars.search_path.to_vec(), vars }
     }
 
     /// The engine's state with this session's variables in it.
@@ -424,14 +423,21 @@ impl Session {
         }
     }
 
+    fn lookup_path(&self, current_user: &str) -> Vec<String> {
+        lookup_path(&self.settings().get("search_path").unwrap_or_default(), current_user)
+    }
+
     fn vars(&self, transaction_started_at: SystemTime) -> SessionVars {
         // Read before the struct is built: a guard held there would meet the lock of `current_user`.
         let session_user = self.settings().get("session_authorization").unwrap_or_default();
+        let current_user = self.current_user();
         SessionVars {
             engine: Some(Arc::clone(&self.engine)),
             backend: Some(Arc::clone(&self.backend)),
             session_user,
-            current_user: self.current_user(),
+            search_path: Arc::from(self.lookup_path(&current_user)),
+            catalog: self.catalog(),
+            current_user,
             transaction_started_at,
             statement_started_at: SystemTime::now(),
             settings: Arc::clone(&self.settings),

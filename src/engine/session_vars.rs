@@ -11,6 +11,7 @@ use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, Ex
 
 use super::Engine;
 use super::activity::Backend;
+use super::catalog::Catalog;
 use super::settings::Settings;
 
 /// The session as functions see it, fixed for one statement but for [`SessionVars::settings`].
@@ -28,6 +29,10 @@ pub struct SessionVars {
     pub transaction_started_at: SystemTime,
     /// Start of the statement.
     pub statement_started_at: SystemTime,
+    /// The catalog the statement sees.
+    pub catalog: Arc<Catalog>,
+    /// Schemas searched, in order.
+    pub search_path: Arc<[String]>,
     /// The settings; `set_config` changes them.
     pub settings: Arc<Mutex<Settings>>,
 }
@@ -41,6 +46,8 @@ impl Default for SessionVars {
             current_user: String::new(),
             transaction_started_at: SystemTime::UNIX_EPOCH,
             statement_started_at: SystemTime::UNIX_EPOCH,
+            catalog: Arc::default(),
+            search_path: Arc::from([]),
             settings: Arc::default(),
         }
     }
@@ -50,6 +57,12 @@ impl SessionVars {
     /// The session of the statement these options belong to.
     pub fn of(options: &ConfigOptions) -> Option<&Self> {
         options.extensions.get::<Self>()
+    }
+
+    /// Bytes a table takes, in parts and in memory; 0 for what the store does not keep.
+    pub fn table_bytes(&self, table: u32) -> i64 {
+        let bytes = self.engine.as_ref().and_then(|engine| engine.table_bytes(table)).unwrap_or(0);
+        i64::try_from(bytes).unwrap_or(i64::MAX)
     }
 
     /// A setting's value.

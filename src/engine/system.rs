@@ -7,9 +7,13 @@
 
 mod derived;
 pub mod fixed;
+mod functions;
+pub mod library;
+mod live;
 pub mod provider;
 pub mod relation;
 pub mod rows;
+pub(super) mod views;
 
 use std::sync::Arc;
 
@@ -25,30 +29,48 @@ use provider::ComputedTable;
 use relation::relation;
 use rows::Rows;
 
+/// Relations with password verifiers in them: superusers only.
+const SECRET: [&str; 2] = ["pg_authid", "pg_shadow"];
+
 /// Whether a system schema has a relation of that name.
 pub fn exists(schema: &str, name: &str) -> bool {
     relation(schema, name).is_some()
 }
 
 /// The rows of a system relation.
-pub(super) fn source(schema: &str, name: &str, view: &ReadView) -> PgResult<Arc<dyn TableSource>> {
+///
+/// `trusted`: read on behalf of a system view, which shows no secrets.
+pub(super) fn source(schema: &str, name: &str, view: &ReadView, trusted: bool) -> PgResult<Arc<dyn TableSource>> {
     let Some(relation) = relation(schema, name) else {
         return Err(PgError::new(sqlstate::UNDEFINED_TABLE, format!("relation \"{schema}.{name}\" does not exist")));
     };
+    let superuser = view.catalog.role(&view.vars.current_user).is_some_and(|role| role.superuser);
+    if !trusted && !superuser && SECRET.contains(&relation.name) {
+        let kind = if relation.relkind == 'v' { "view" } else { "table" };
+        return Err(PgError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for {kind} {}", relation.name),
+        ));
+    }
+    let view = view.clone();
     let catalog = Arc::clone(&view.catalog);
     let database = view.vars.engine.as_ref().map(|engine| engine.config().database.clone()).unwrap_or_default();
     let source = move || {
-        fixed::batch(relation)
-            .or_else(|| derived::batch(relation, &catalog, &database))
-            .unwrap_or_else(|| Rows::new(relation).finish())
+        fixed::batch(relation).or_else(|| derived::batch(relation, &catalog, &database)).unwrap_or_else(|| {
+            let mut rows = Rows::new(relation);
+            if relation.schema == "pg_catalog" {
+                live::fill(relation.name, &view, &mut rows)?;
+            }
+            rows.finish()
+        })
     };
     let table = ComputedTable::new(relation.name, Arc::clone(&relation.arrow), Arc::new(source));
     Ok(provider_as_source(Arc::new(table)))
 }
 
 /// System-information functions.
-pub(super) fn register_functions(_registry: &mut dyn FunctionRegistry) -> datafusion::common::Result<()> {
-    Ok(())
+pub(super) fn register_functions(registry: &mut dyn FunctionRegistry) -> datafusion::common::Result<()> {
+    functions::register(registry)
 }
 
 /// PostgreSQL's predefined roles, pg_monitor and its like.

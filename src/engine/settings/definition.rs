@@ -266,6 +266,16 @@ impl Definition {
         }
     }
 
+    /// A value as pg_settings shows it: numbers in the setting's own unit.
+    pub(crate) fn in_base_unit(&self, shown: &str) -> String {
+        match &self.kind {
+            Kind::Integer { unit, .. } => {
+                parse_integer(shown, unit.as_deref()).map_or_else(|()| shown.to_owned(), |value| value.to_string())
+            }
+            _ => shown.to_owned(),
+        }
+    }
+
     /// Checks a value and gives it back as SHOW prints it.
     pub(super) fn normalise(&self, value: &str) -> Result<String, PgError> {
         let bad = || invalid(&self.name, value);

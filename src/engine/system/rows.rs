@@ -14,7 +14,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::datatypes::{Field, IntervalMonthDayNano, i256};
 
-use super::relation::{Kind, SystemColumn, SystemRelation};
+use super::relation::{Kind, SystemRelation};
 use tributary_pg::error::{PgError, PgResult};
 
 /// One value of a system relation.
@@ -207,9 +207,9 @@ impl Rows {
     }
 }
 
-/// An array of one column's cells, for callers outside a [`Rows`].
-pub fn column_array(column: &SystemColumn, cells: &[Cell]) -> Option<ArrayRef> {
-    array(&column.kind, cells.iter())
+/// An array of cells of one kind; `None` if one is of another.
+pub fn kind_array(kind: &Kind, cells: &[Cell]) -> Option<ArrayRef> {
+    array(kind, cells.iter())
 }
 
 fn zero(kind: &Kind) -> Cell {

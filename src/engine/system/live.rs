@@ -1,0 +1,100 @@
+//! Relations of the running server: sessions, settings, prepared statements.
+//!
+//! Their rows are made when a scan begins, so each execution sees the present. What another role's session runs is
+//! shown to that role, its members and superusers only.
+
+use std::sync::{Arc, PoisonError};
+
+use tributary_pg::error::PgResult;
+
+use super::functions::micros;
+use super::rows::{Cell, Rows};
+use crate::engine::activity::{Backend, BackendState};
+use crate::engine::catalog::{oid, rights};
+use crate::engine::planner::ReadView;
+use crate::engine::settings::{Class, Kind, definitions};
+
+/// Fills a live relation; others stay empty.
+pub(super) fn fill(name: &str, view: &ReadView, rows: &mut Rows) -> PgResult<()> {
+    match name {
+        "pg_stat_activity" => activity(view, rows),
+        "pg_settings" => settings(view, rows),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn activity(view: &ReadView, rows: &mut Rows) {
+    let Some(engine) = &view.vars.engine else { return };
+    for backend in engine.activity().list() {
+        push_backend(view, &backend, rows);
+    }
+}
+
+fn push_backend(view: &ReadView, backend: &Arc<Backend>, rows: &mut Rows) {
+    let status = backend.status();
+    let user = view.catalog.role(&backend.user);
+    let may_see = view.catalog.role(&view.vars.current_user).is_some_and(|role| {
+        let group = view.catalog.role("pg_read_all_stats");
+        group.is_some_and(|group| rights::has_role(&view.catalog, role, group.oid))
+            || user.is_some_and(|user| rights::has_role(&view.catalog, role, user.oid))
+    });
+    let shown = |cell: Cell| if may_see { cell } else { Cell::Null };
+    let waits = status.state != BackendState::Active;
+    rows.push([
+        ("datid", oid::DATABASE.into()),
+        ("datname", backend.database.clone().into()),
+        ("pid", backend.pid.into()),
+        ("usesysid", user.map(|user| user.oid).into()),
+        ("usename", backend.user.clone().into()),
+        ("application_name", status.application_name.into()),
+        ("client_addr", shown(backend.peer.map(|peer| peer.ip().to_string()).into())),
+        ("client_port", shown(backend.peer.map_or(-1, |peer| i32::from(peer.port())).into())),
+        ("backend_start", shown(micros(backend.started_at).into())),
+        ("xact_start", shown(status.transaction_started_at.map(micros).into())),
+        ("query_start", shown(status.query_started_at.map(micros).into())),
+        ("state_change", shown(micros(status.state_changed_at).into())),
+        ("wait_event_type", shown(waits.then_some("Client").into())),
+        ("wait_event", shown(waits.then_some("ClientRead").into())),
+        ("state", shown(status.state.as_str().into())),
+        ("query", if may_see { status.query.into() } else { "<insufficient privilege>".into() }),
+        ("backend_type", "client backend".into()),
+    ]);
+}
+
+fn settings(view: &ReadView, rows: &mut Rows) {
+    let current = view.vars.settings.lock().unwrap_or_else(PoisonError::into_inner);
+    for definition in definitions().values() {
+        if matches!(definition.name.as_str(), "role" | "session_authorization" | "is_superuser") {
+            continue;
+        }
+        let value = current.get(&definition.name).unwrap_or_default();
+        let text = |text: &str| Cell::Text(text.to_owned());
+        let (kind, unit, min, max, words) = match &definition.kind {
+            Kind::Bool => ("bool", None, None, None, None),
+            Kind::Integer { unit, min, max } => {
+                ("integer", unit.clone(), Some(min.to_string()), Some(max.to_string()), None)
+            }
+            Kind::Real { unit, min, max } => ("real", unit.clone(), Some(min.to_string()), Some(max.to_string()), None),
+            Kind::Enum(words) => ("enum", None, None, None, Some(words.clone())),
+            Kind::Text => ("string", None, None, None, None),
+        };
+        let source = if value == definition.default { "default" } else { "session" };
+        rows.push([
+            ("name", text(&definition.name)),
+            ("setting", text(&definition.in_base_unit(&value))),
+            ("unit", unit.into()),
+            ("category", text(&definition.category)),
+            ("short_desc", text(&definition.short_desc)),
+            ("context", text(if definition.class == Class::Fixed { "internal" } else { &definition.context })),
+            ("vartype", kind.into()),
+            ("source", source.into()),
+            ("min_val", min.into()),
+            ("max_val", max.into()),
+            ("enumvals", words.into()),
+            ("boot_val", text(&definition.in_base_unit(&definition.default))),
+            ("reset_val", text(&definition.in_base_unit(&definition.default))),
+            ("pending_restart", false.into()),
+        ]);
+    }
+}
