@@ -28,8 +28,8 @@ static QUERIES: LazyLock<HashMap<(&'static str, &'static str), &'static str>> = 
 
 /// `CREATE VIEW schema.name AS query` pieces of a file.
 fn statements(file: &'static str) -> impl Iterator<Item = ((&'static str, &'static str), &'static str)> {
-    file.split(";\n").filter_map(|piece| {
-        let (_, rest) = piece.split_once("CREATE VIEW ")?;
+    file.split("\nCREATE VIEW ").skip(1).filter_map(|rest| {
+        let rest = rest.trim_end().strip_suffix(';')?;
         let (name, query) = rest.split_once(" AS\n")?;
         Some((name.split_once('.')?, query.trim()))
     })
