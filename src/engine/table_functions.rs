@@ -9,7 +9,9 @@
 
 mod attribution;
 mod call;
+mod components;
 mod funnel;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -31,8 +33,14 @@ struct TableFunction {
 }
 
 /// Every report. The one list.
-const FUNCTIONS: &[TableFunction] =
-    &[funnel::FUNNEL, funnel::FUNNEL_PEOPLE, funnel::FUNNEL_TIME, attribution::ATTRIBUTION];
+const FUNCTIONS: &[TableFunction] = &[
+    attribution::ATTRIBUTION,
+    components::CONNECTED_COMPONENTS,
+    funnel::FUNNEL,
+    funnel::FUNNEL_PEOPLE,
+    funnel::FUNNEL_TIME,
+    sessions::SESSIONS,
+];
 
 /// The planner of the reports, to be asked before DataFusion's own.
 pub(super) fn relation_planners() -> Vec<Arc<dyn RelationPlanner>> {

@@ -12,8 +12,10 @@ pub mod funnel_unit;
 mod retention;
 pub mod row_aggregate;
 pub mod rows;
+pub mod session_unit;
 mod sessionize;
 pub mod time;
+mod unit_aggregate;
 mod unit_log;
 pub mod window_funnel;
 

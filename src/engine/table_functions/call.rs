@@ -10,10 +10,11 @@ use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, SchemaE
 use datafusion::functions::core::get_field;
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, lit};
+use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, LogicalPlan, lit};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
+use tributary_udfs::behaviour::time::{TimeType, window_type};
 use tributary_udfs::type_name::sql_type_name;
 
 use super::TableFunction;
@@ -172,6 +173,32 @@ impl<'a> Call<'a> {
                 _ => Err(error),
             },
         }
+    }
+
+    /// An aggregate that is registered under this name.
+    pub(super) fn aggregate(&self, name: &str) -> Result<Arc<AggregateUDF>> {
+        self.context.context_provider().get_aggregate_meta(name).ok_or_else(|| {
+            external(PgError::new(sqlstate::UNDEFINED_FUNCTION, format!("function {name} does not exist")))
+        })
+    }
+
+    /// The kind of time an expression of the relation is.
+    pub(super) fn time_of(&self, ts: &Bound) -> Result<(TimeType, DataType)> {
+        let ts_type = self.type_of(ts)?;
+        match TimeType::of(&ts_type) {
+            Some(time) => Ok((time, ts_type)),
+            None => Err(mismatch("ts", "a timestamp, a date or an integer", &ts_type)),
+        }
+    }
+
+    /// A constant length of time, in ticks of `time`; `shown` is its name in messages.
+    pub(super) fn length(&mut self, name: &str, time: TimeType, shown: &str) -> Result<Option<i64>> {
+        let Some(value) = self.constant(name)? else { return Ok(None) };
+        let value = match window_type(&value.data_type()) {
+            Some(wanted) if wanted != value.data_type() => value.cast_to(&wanted)?,
+            _ => value,
+        };
+        Ok(Some(time.window(Some(&value), shown)?))
     }
 
     fn missing(&self, name: &str) -> DataFusionError {

@@ -14,11 +14,10 @@ use tributary_pg::sqlstate;
 use tributary_udfs::behaviour::funnel::{FunnelRule, STEPS_MAX};
 use tributary_udfs::behaviour::funnel_reports::{funnel_counts, funnel_durations};
 use tributary_udfs::behaviour::funnel_unit::{ByAt, funnel_unit};
-use tributary_udfs::behaviour::time::{TimeType, window_type};
 use tributary_udfs::behaviour::window_funnel::read_mode;
 
 use super::TableFunction;
-use super::call::{Bound, Call, column_name, external, field, invalid};
+use super::call::{Bound, Call, column_name, external, field, invalid, mismatch};
 use crate::dialect::sqlparser::ast::{self, BinaryOperator, Value};
 
 const OPTIONS: &[&str] =
@@ -106,15 +105,10 @@ fn report(units: Units, aggregate: Expr, fields: &[&str], step: &str) -> Result<
 fn units(mut call: Call, taken: &[&str]) -> Result<Units> {
     let unit = call.required("unit")?;
     let ts = call.required("ts")?;
-    let ts_type = call.type_of(&ts)?;
-    let time = TimeType::of(&ts_type).ok_or_else(|| {
-        let found = tributary_udfs::type_name::sql_type_name(&ts_type);
-        let message = format!("ts must be a timestamp, a date or an integer, not {found}");
-        external(PgError::new(sqlstate::DATATYPE_MISMATCH, message))
-    })?;
+    let (time, ts_type) = call.time_of(&ts)?;
     let steps = steps(&mut call)?;
     let labels = labels(&mut call, &steps)?;
-    let within = within(&mut call, time)?;
+    let within = call.length("within", time, "window")?;
     let mode = call.text("mode")?.unwrap_or_else(|| "strict_once".to_owned());
     let rule = FunnelRule {
         step_count: steps.len(),
@@ -191,9 +185,7 @@ fn steps(call: &mut Call) -> Result<Vec<Bound>> {
     for (at, step) in steps.iter().enumerate() {
         let found = call.type_of(step)?;
         if !matches!(found, DataType::Boolean | DataType::Null) {
-            let found = tributary_udfs::type_name::sql_type_name(&found);
-            let message = format!("step {} must be boolean, not {found}", at + 1);
-            return Err(external(PgError::new(sqlstate::DATATYPE_MISMATCH, message)));
+            return Err(mismatch(&format!("step {}", at + 1), "boolean", &found));
         }
     }
     Ok(steps)
@@ -217,14 +209,4 @@ fn default_label(step: &ast::Expr) -> String {
         return text.clone();
     }
     step.to_string()
-}
-
-/// The window in ticks of the time; `None` is unlimited.
-fn within(call: &mut Call, time: TimeType) -> Result<Option<i64>> {
-    let Some(value) = call.constant("within")? else { return Ok(None) };
-    let value = match window_type(&value.data_type()) {
-        Some(wanted) if wanted != value.data_type() => value.cast_to(&wanted)?,
-        _ => value,
-    };
-    Ok(Some(time.window(Some(&value), "window")?))
 }

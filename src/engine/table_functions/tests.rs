@@ -357,3 +357,30 @@ async fn refused_attributions() {
         assert_eq!((error.code.as_str(), error.message.as_str()), (code, message), "{options}");
     }
 }
+
+#[tokio::test]
+async fn sessions_break_at_gaps_restarts_and_lengths() {
+    let sql = |options: &str| {
+        format!(
+            "SELECT session, started_at, ended_at, seconds, events, first_event, last_event FROM sessions((SELECT * FROM (VALUES (1, 0, 'a'), \
+             (1, 10, 'b'), (1, 21, 'c'), (1, 21, 'b'), (1, NULL, 'z'), (NULL, 1, 'z')) AS t(u, ts, e)), unit => u, ts => ts, gap => 10{options}) ORDER BY 1"
+        )
+    };
+    assert_eq!(rows(&sql(", event => e")).await, ["1|0|10|10.0|2|a|b", "2|21|21|0.0|2|b|c"]);
+    assert_eq!(rows(&sql("")).await, ["1|0|10|10.0|2||", "2|21|21|0.0|2||"]);
+    assert_eq!(rows(&sql(", max_length => 9")).await.len(), 3);
+    let restarted = rows(&sql(", event => e, restart => e = 'c'")).await;
+    assert_eq!(restarted[1..], ["2|21|21|0.0|2|c|b"]);
+    assert_eq!(rows(&sql(", as_of => 10")).await, ["1|0|10|10.0|2||"]);
+}
+
+#[tokio::test]
+async fn components_of_edges() {
+    let sql = "SELECT * FROM connected_components((SELECT * FROM (VALUES (5, 3), (3, 4), (9, 9), (7, NULL), (NULL, NULL)) AS t(x, y)), a => x, b => y)";
+    assert_eq!(rows(sql).await, ["3|3|3", "4|3|3", "5|3|3", "7|7|1", "9|9|1"]);
+    assert_eq!(
+        rows("SELECT * FROM connected_components((SELECT user_id FROM ecom WHERE false), a => user_id, b => user_id)")
+            .await,
+        Vec::<String>::new()
+    );
+}

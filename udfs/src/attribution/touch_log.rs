@@ -51,6 +51,8 @@ pub struct TouchLog {
     pub(super) weight: Vec<f64>,
     touch_ids: Vec<ArrayRef>,
     conversion_ids: Vec<ArrayRef>,
+    /// Bytes of the ids: counted once, because `size` is asked for after every batch.
+    id_bytes: usize,
     group_count: usize,
 }
 
@@ -93,13 +95,7 @@ impl TouchLog {
     pub fn size(&self) -> usize {
         let words = self.groups.capacity() + self.channel.capacity();
         let doubles = self.ts.capacity() + self.value.capacity() + self.lookback.capacity() + self.weight.capacity();
-        let arrays = self.touch_ids.capacity() + self.conversion_ids.capacity();
-        let ids = self.touch_ids.iter().chain(&self.conversion_ids).map(|array| array.get_array_memory_size());
-        words * size_of::<u32>()
-            + doubles * 8
-            + self.flags.capacity()
-            + arrays * size_of::<ArrayRef>()
-            + ids.sum::<usize>()
+        words * size_of::<u32>() + doubles * 8 + self.flags.capacity() + self.id_bytes
     }
 
     /// Appends the touches and conversions of a batch. `group_of` tells a row's group.
@@ -126,7 +122,9 @@ impl TouchLog {
             (&mut self.touch_ids, 5, &options.types.touch_id),
         ] {
             if !data_type.is_null() && kept.true_count() > 0 {
-                ids.push(filter(&values[at], &kept)?);
+                let kept = filter(&values[at], &kept)?;
+                self.id_bytes += id_bytes(&kept);
+                ids.push(kept);
             }
         }
         Ok(())
@@ -188,6 +186,7 @@ impl TouchLog {
                 Some(ids) => Ok(vec![take(&ids, &gathered, None)?]),
             }
         };
+        let (touch_ids, conversion_ids) = (ids(&self.touch_ids)?, ids(&self.conversion_ids)?);
         Ok(Self {
             groups: indices.iter().map(|&at| self.groups[at as usize] - shift).collect(),
             ts: pick(&self.ts, indices),
@@ -196,8 +195,9 @@ impl TouchLog {
             value: pick(&self.value, indices),
             lookback: pick(&self.lookback, indices),
             weight: pick(&self.weight, indices),
-            touch_ids: ids(&self.touch_ids)?,
-            conversion_ids: ids(&self.conversion_ids)?,
+            id_bytes: touch_ids.iter().chain(&conversion_ids).map(id_bytes).sum(),
+            touch_ids,
+            conversion_ids,
             group_count,
         })
     }
@@ -308,9 +308,11 @@ impl TouchLog {
             self.weight.extend_from_slice(weight.as_primitive::<Float64Type>().values());
         }
         if !options.types.touch_id.is_null() {
+            self.id_bytes += id_bytes(&touch_id);
             self.touch_ids.push(touch_id);
         }
         if !options.types.conversion_id.is_null() {
+            self.id_bytes += id_bytes(&conversion_id);
             self.conversion_ids.push(conversion_id);
         }
         Ok(())
@@ -326,6 +328,10 @@ fn values_of(list: &ListArray) -> ArrayRef {
     let offsets = list.value_offsets();
     let (first, last) = (offsets[0] as usize, offsets[list.len()] as usize);
     list.values().slice(first, last - first)
+}
+
+fn id_bytes(ids: &ArrayRef) -> usize {
+    ids.get_array_memory_size() + size_of::<ArrayRef>()
 }
 
 fn one_array(chunks: &[ArrayRef]) -> Result<Option<ArrayRef>, arrow::error::ArrowError> {

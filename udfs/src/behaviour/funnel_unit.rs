@@ -9,23 +9,23 @@
 //! * `by`: its value on the row of step 1, or of the last reached step, or on the unit's first row at level 0; the smallest if several
 //!   rows qualify, NULL last.
 
-use std::mem::size_of;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, StructArray, UInt32Array};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, StructArray, UInt32Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use datafusion_common::{Result, ScalarValue};
+use datafusion_common::Result;
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::utils::AggregateOrderSensitivity;
 use datafusion_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
 
 use super::arguments::{Conditions, check_conditions, condition_type};
 use super::funnel::{FunnelRule, FunnelScan, Row};
 use super::time::{TimeType, times_of};
+use super::unit_aggregate::{UnitAnswer, many_units, one_unit};
 use super::unit_log::{BY, EXCLUDE, STEPS, TS, UnitLog, UnitOrder, state_fields};
 use crate::SqlError;
 use crate::error::DATATYPE_MISMATCH;
@@ -103,9 +103,7 @@ impl AggregateUDFImpl for FunnelUnit {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let mut units = Units::new(self, &args);
-        units.log.grow(1)?;
-        Ok(Box::new(OneUnit(units)))
+        one_unit(Funnels { rule: self.rule, by_at: self.by_at }, &args)
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
@@ -113,7 +111,7 @@ impl AggregateUDFImpl for FunnelUnit {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Units::new(self, &args)))
+        Ok(many_units(Funnels { rule: self.rule, by_at: self.by_at }, &args))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -125,49 +123,40 @@ impl AggregateUDFImpl for FunnelUnit {
     }
 }
 
-#[derive(Debug)]
-struct Units {
+/// Reads each unit's chains.
+#[derive(Debug, Clone)]
+struct Funnels {
     rule: FunnelRule,
     by_at: ByAt,
-    types: Vec<DataType>,
-    log: UnitLog,
 }
 
-impl Units {
-    fn new(function: &FunnelUnit, args: &AccumulatorArgs) -> Self {
-        let types = args.expr_fields.iter().map(|field| field.data_type().clone()).collect();
-        Self { rule: function.rule, by_at: function.by_at, types, log: UnitLog::default() }
+impl UnitAnswer for Funnels {
+    fn name(&self) -> &'static str {
+        NAME
     }
 
-    fn append(
-        &mut self,
-        values: &[ArrayRef],
-        filter: Option<&BooleanArray>,
-        group_of: impl Fn(usize) -> usize,
-    ) -> Result<()> {
-        self.log.append(values, filter, self.rule.mode.needs_every_row(), group_of)
+    fn keeps_every_row(&self) -> bool {
+        self.rule.mode.needs_every_row()
     }
 
-    /// The record of each group of `log`.
-    fn answer(&self, log: &UnitLog) -> Result<ArrayRef> {
+    fn answer(&self, types: &[DataType], log: &UnitLog) -> Result<ArrayRef> {
         let order = log.order()?;
-        let (rows, ends) = log.by_group();
+        let (mut rows, ends) = log.by_group();
         let mut found = Found::default();
         let mut reader = UnitReader::new(self, log, &order);
         let mut start = 0;
-        let mut sorted = rows;
         for (group, end) in ends.into_iter().enumerate() {
-            reader.read(&mut sorted[start..end]);
+            reader.read(&mut rows[start..end]);
             found.push(&reader, log.spans[group]);
             start = end;
         }
-        found.finish(&self.types, log.by()?)
+        found.finish(types, log.by()?)
     }
 }
 
 /// The best chain of one unit.
 struct UnitReader<'a> {
-    units: &'a Units,
+    funnels: &'a Funnels,
     log: &'a UnitLog,
     order: &'a UnitOrder,
     scan: FunnelScan,
@@ -180,12 +169,12 @@ struct UnitReader<'a> {
 }
 
 impl<'a> UnitReader<'a> {
-    fn new(units: &'a Units, log: &'a UnitLog, order: &'a UnitOrder) -> Self {
+    fn new(funnels: &'a Funnels, log: &'a UnitLog, order: &'a UnitOrder) -> Self {
         Self {
-            units,
+            funnels,
             log,
             order,
-            scan: FunnelScan::new(units.rule, true),
+            scan: FunnelScan::new(funnels.rule, true),
             chain_rows: Vec::new(),
             excluded: Vec::new(),
             level: 0,
@@ -243,7 +232,7 @@ impl<'a> UnitReader<'a> {
         if better {
             self.times.clear();
             self.times.extend_from_slice(times);
-            let (ts, step) = match self.units.by_at {
+            let (ts, step) = match self.funnels.by_at {
                 ByAt::First => (times[0], 0),
                 ByAt::Last => (times[times.len() - 1], times.len() - 1),
             };
@@ -253,7 +242,7 @@ impl<'a> UnitReader<'a> {
     }
 
     fn expiry(&self, since: i64) -> Option<i64> {
-        self.units.rule.window.map(|window| since.saturating_add(window))
+        self.funnels.rule.window.map(|window| since.saturating_add(window))
     }
 
     fn smallest(&self, rows: impl Iterator<Item = u32>) -> Option<u32> {
@@ -300,70 +289,5 @@ impl Found {
             by,
         ];
         Ok(Arc::new(StructArray::try_new(result_fields(types), columns, None)?))
-    }
-}
-
-impl GroupsAccumulator for Units {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.log.grow(total_num_groups)?;
-        self.append(values, opt_filter, |row| group_indices[row])
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let log = self.log.take(emit_to)?;
-        self.answer(&log)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        self.log.take(emit_to)?.state(&self.types)
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
-        self.log.grow(total_num_groups)?;
-        self.log.merge(NAME, &self.types, values, |state| group_indices[state])
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut log = UnitLog::default();
-        log.grow(values[0].len())?;
-        log.append(values, opt_filter, self.rule.mode.needs_every_row(), |row| row)?;
-        log.state(&self.types)
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>() + self.log.size()
-    }
-}
-
-/// The form for one group.
-#[derive(Debug)]
-struct OneUnit(Units);
-
-impl Accumulator for OneUnit {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.append(values, None, |_| 0)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        ScalarValue::try_from_array(&self.0.answer(&self.0.log)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let state = self.0.log.state(&self.0.types)?;
-        state.iter().map(|column| ScalarValue::try_from_array(column, 0)).collect()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.log.merge(NAME, &self.0.types, states, |_| 0)
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>() + self.0.log.size()
     }
 }

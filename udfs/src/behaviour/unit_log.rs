@@ -44,6 +44,8 @@ pub struct UnitLog {
     pub excluded: Vec<bool>,
     by: Vec<ArrayRef>,
     hold: Vec<ArrayRef>,
+    /// Bytes of these arrays: counted once, because `size` is asked for after every batch.
+    array_bytes: usize,
     /// First and last time of each group; `first > last` while it has no row.
     pub spans: Vec<(i64, i64)>,
 }
@@ -81,13 +83,11 @@ impl UnitLog {
 
     /// Bytes owned.
     pub fn size(&self) -> usize {
-        let arrays =
-            self.by.iter().chain(&self.hold).map(|array| array.get_array_memory_size() + size_of::<ArrayRef>());
         self.groups.capacity() * size_of::<u32>()
             + self.rows.capacity() * size_of::<Row>()
             + self.excluded.capacity()
             + self.spans.capacity() * size_of::<(i64, i64)>()
-            + arrays.sum::<usize>()
+            + self.array_bytes
     }
 
     /// Appends a batch. `every_row`: rows that meet no step matter.
@@ -129,8 +129,11 @@ impl UnitLog {
         }
         let chosen = BooleanArray::new(chosen.finish(), None);
         if chosen.true_count() > 0 {
-            self.by.extend(by.map(|by| filter(by, &chosen)).transpose()?);
-            self.hold.extend(hold.map(|hold| filter(hold, &chosen)).transpose()?);
+            let by = by.map(|by| filter(by, &chosen)).transpose()?;
+            let hold = hold.map(|hold| filter(hold, &chosen)).transpose()?;
+            self.array_bytes += by.iter().chain(&hold).map(array_bytes).sum::<usize>();
+            self.by.extend(by);
+            self.hold.extend(hold);
         }
         Ok(())
     }
@@ -157,12 +160,14 @@ impl UnitLog {
             Ok(one_array(chunks)?.map(|array| take(&array, &gathered, None)).transpose()?.into_iter().collect())
         };
         let excluded = if self.excluded.is_empty() { &[] } else { indices };
+        let (by, hold) = (arrays(&self.by)?, arrays(&self.hold)?);
         Ok(Self {
             groups: indices.iter().map(|&at| self.groups[at as usize] - shift).collect(),
             rows: indices.iter().map(|&at| self.rows[at as usize]).collect(),
             excluded: excluded.iter().map(|&at| self.excluded[at as usize]).collect(),
-            by: arrays(&self.by)?,
-            hold: arrays(&self.hold)?,
+            array_bytes: by.iter().chain(&hold).map(array_bytes).sum(),
+            by,
+            hold,
             spans,
         })
     }
@@ -170,6 +175,11 @@ impl UnitLog {
     /// All `by` values as one array, if the call has them.
     pub fn by(&self) -> Result<Option<ArrayRef>> {
         one_array(&self.by)
+    }
+
+    /// All `hold` values as one array, if the call has them.
+    pub fn hold(&self) -> Result<Option<ArrayRef>> {
+        one_array(&self.hold)
     }
 
     /// Row numbers by group, in the order they came, with the end of each group.
@@ -256,10 +266,14 @@ impl UnitLog {
             self.excluded.extend(truths(values_of(excluded).as_boolean()).iter());
         }
         if !types[BY].is_null() {
-            self.by.push(values_of(by));
+            let by = values_of(by);
+            self.array_bytes += array_bytes(&by);
+            self.by.push(by);
         }
         if !types[HOLD].is_null() {
-            self.hold.push(values_of(hold));
+            let hold = values_of(hold);
+            self.array_bytes += array_bytes(&hold);
+            self.hold.push(hold);
         }
         Ok(())
     }
@@ -305,6 +319,10 @@ fn values_of(list: &ListArray) -> ArrayRef {
     let offsets = list.value_offsets();
     let (first, last) = (offsets[0] as usize, offsets[list.len()] as usize);
     list.values().slice(first, last - first)
+}
+
+fn array_bytes(array: &ArrayRef) -> usize {
+    array.get_array_memory_size() + size_of::<ArrayRef>()
 }
 
 fn one_array(chunks: &[ArrayRef]) -> Result<Option<ArrayRef>> {
