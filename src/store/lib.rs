@@ -15,6 +15,7 @@
 
 mod arrange;
 mod blob;
+mod check;
 mod checkpoint;
 mod chunk_map;
 mod clock;
@@ -56,6 +57,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Finding, check};
 pub use clock::{Clock, SystemClock};
 #[cfg(any(test, feature = "sim"))]
 pub use config::Sabotage;

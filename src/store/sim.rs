@@ -325,6 +325,25 @@ impl SimDisk {
         Ok(())
     }
 
+    /// A copy of the disk as it is now, with nothing unsynced and the power on.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let inner = self.inner();
+        let mut files = inner.files.clone();
+        for file in &mut files {
+            file.durable = file.current.clone();
+            file.writes.clear();
+        }
+        let copy = Inner { files, now: inner.now.clone(), durable: inner.now.clone(), ..Inner::default() };
+        Self { inner: Arc::new(Mutex::new(copy)) }
+    }
+
+    /// The bytes of a file now.
+    pub fn content(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let inner = self.inner();
+        Ok(inner.files[inner.file(path)?].current.clone())
+    }
+
     /// Every file there is now.
     pub fn files(&self) -> Vec<PathBuf> {
         self.inner().now.files.keys().cloned().collect()
@@ -592,6 +611,14 @@ impl SimMeta {
         let survivor = random.below(inner.history.len() as u64) as usize;
         inner.history = vec![inner.history.swap_remove(survivor)];
         inner.life += 1;
+    }
+
+    /// A copy as it is now.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let inner = self.inner();
+        let copy = MetaInner { history: inner.history.clone(), older: inner.older.clone(), vice: None, life: 0 };
+        Self { inner: Arc::new(Mutex::new(copy)) }
     }
 
     /// Arms a vice.
