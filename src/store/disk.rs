@@ -76,6 +76,11 @@ impl RealDisk {
         Self { no_fsync: false }
     }
 
+    /// Files as the configuration wants them.
+    pub fn of(config: &crate::StoreConfig) -> Self {
+        Self { no_fsync: config.unsafe_no_fsync }
+    }
+
     /// Files whose syncs do nothing: the null control of the power-cut test. Loses acknowledged data.
     pub fn without_fsync() -> Self {
         Self { no_fsync: true }

@@ -23,7 +23,7 @@ use crate::snapshot::Space;
 use crate::source::Body;
 use crate::state::{MetaOp, Retired, State, digest};
 use crate::wal::{self, ScanOptions, WalWriter};
-use crate::{Seq, clock::Clock, config::StoreConfig};
+use crate::{Oid, Seq, clock::Clock, config::StoreConfig};
 
 /// Everything `Store::open` assembles a store from.
 pub(crate) struct Recovered {
@@ -341,11 +341,18 @@ fn remove_orphans(disk: &dyn Disk, place: &Arc<PartPlace>, state: &mut State) ->
         }
     }
     for table in at("list", &parts, disk.list(&parts))? {
-        let dir = parts.join(table);
+        let Ok(oid) = table.parse::<Oid>() else { continue };
+        let dir = parts.join(&table);
         for name in at("list", &dir, disk.list(&dir))? {
-            let path = dir.join(name);
-            if !live.contains(&path) {
+            let path = dir.join(&name);
+            let ours = [".arrow", ".idx", ".tmp"].iter().any(|ending| name.ends_with(ending));
+            if ours && !live.contains(&path) {
                 at("unlink", &path, disk.unlink(&path))?;
+            }
+        }
+        if state.snap.table(oid).is_none() {
+            if let Err(error) = disk.remove_dir(&dir) {
+                tracing::debug!(dir = %dir.display(), %error, "directory of a dropped table stays");
             }
         }
     }

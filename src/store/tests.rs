@@ -1,7 +1,9 @@
 //! Whole-store tests: one file per subject, over one small kit.
 
+mod encodings;
 mod faults;
 mod kit;
 mod life;
 mod measure;
 mod simulation;
+mod transactions;
