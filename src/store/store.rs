@@ -79,6 +79,9 @@ pub(crate) struct Shared {
     wakeup: (Mutex<Wakeup>, Condvar),
     checkpoint_wanted: AtomicBool,
     replayed_bytes: u64,
+    /// Runs once between the writing of a part and its install: what tests do "meanwhile".
+    #[cfg(test)]
+    pub(crate) before_install: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -184,6 +187,10 @@ impl Shared {
     }
 
     pub(crate) fn install(&self, install: Install) -> Result<Seq> {
+        #[cfg(test)]
+        if let Some(meanwhile) = lock(&self.before_install).take() {
+            meanwhile();
+        }
         self.submit(move |answer| Request::Install(install, answer))
     }
 
@@ -519,6 +526,8 @@ fn assemble(
         wakeup: (Mutex::default(), Condvar::new()),
         checkpoint_wanted: AtomicBool::new(recovered.dump_wanted),
         replayed_bytes: recovered.replayed_bytes,
+        #[cfg(test)]
+        before_install: Mutex::new(None),
         _lock: lock,
     };
     if !meta_pending.is_empty() {

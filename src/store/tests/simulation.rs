@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{AsArray, Int64Array, StringViewArray};
 use arrow::datatypes::{DataType, Field, Int64Type};
@@ -306,36 +306,60 @@ impl World {
 
     /// Queues some transactions, commits them as a group, and records what was acknowledged.
     fn commit_group(&mut self, store: &Store) -> Result<()> {
-        let mut tickets: Vec<(Ticket, usize)> = Vec::new();
+        let mut txns: Vec<(Txn, usize)> = Vec::new();
         let mut touched = BTreeMap::new();
-        let base = self.states.len();
         for _ in 0..=self.random.below(5) {
             let mut txn = store.begin(Isolation::ReadCommitted);
             let before = self.states.last().cloned().unwrap_or_default();
             let model = self.write(&mut txn, &before, &mut touched)?;
-            self.submit(store, txn, model, &mut tickets)?;
+            txns.push(self.number(txn, model)?);
         }
+        let mut tickets = if self.random.chance(30) {
+            self.commit_during_flush(store, txns)?
+        } else {
+            let oid = self.pick_last();
+            if self.random.chance(30) {
+                // Moves rows between the snapshot of the transactions and their commit.
+                store.flush(oid)?;
+            }
+            commit_all(store, txns)
+        };
+        store.step_commit();
         if self.random.chance(25) {
-            // A definition or a truncation conflicts with everything queued, so it goes alone.
-            store.step_commit();
+            // A definition or a truncation conflicts with whatever is queued, so it goes alone.
             self.settle(&tickets);
-            tickets.clear();
-            if self.states.len() > base && self.disk.crashed() {
+            if self.disk.crashed() {
                 return Ok(());
             }
-            self.define(store, &mut tickets)?;
+            tickets = commit_all(store, vec![self.define(store)?]);
+            store.step_commit();
         }
-        if self.random.chance(30) {
-            // Moves rows between the snapshot of the queued transactions and their commit.
-            let oid = self.pick_last();
-            store.flush(oid)?;
-        }
-        store.step_commit();
         self.settle(&tickets);
         Ok(())
     }
 
-    fn define(&mut self, store: &Store, tickets: &mut Vec<(Ticket, usize)>) -> Result<()> {
+    /// Commits between the writing of a new part and its install.
+    fn commit_during_flush(&mut self, store: &Store, txns: Vec<(Txn, usize)>) -> Result<Vec<(Ticket, usize)>> {
+        let waiting = Arc::new(Mutex::new(txns));
+        let tickets = Arc::new(Mutex::new(Vec::new()));
+        let (queue, from, to) = (store.clone(), Arc::clone(&waiting), Arc::clone(&tickets));
+        let meanwhile = move || {
+            let txns = std::mem::take(&mut *from.lock().unwrap());
+            *to.lock().unwrap() = commit_all(&queue, txns);
+        };
+        *store.shared().before_install.lock().unwrap() = Some(Box::new(meanwhile));
+        let oid = self.pick_last();
+        let flushed = if self.random.chance(50) { store.flush(oid) } else { store.rewrite_deleted(oid) };
+        *store.shared().before_install.lock().unwrap() = None;
+        let mut tickets = std::mem::take(&mut *tickets.lock().unwrap());
+        self.settle(&tickets);
+        flushed?;
+        // Nothing to flush: they are committed now.
+        tickets.extend(commit_all(store, std::mem::take(&mut *waiting.lock().unwrap())));
+        Ok(tickets)
+    }
+
+    fn define(&mut self, store: &Store) -> Result<(Txn, usize)> {
         let mut txn = store.begin(Isolation::ReadCommitted);
         let mut model = self.states.last().cloned().unwrap_or_default();
         let oid = self.pick(&model);
@@ -352,15 +376,15 @@ impl World {
             model.tables.insert(oid, BTreeMap::new());
             self.insert(&mut txn, &mut model, oid)?;
         }
-        self.submit(store, txn, model, tickets)
+        self.number(txn, model)
     }
 
-    fn submit(&mut self, store: &Store, mut txn: Txn, model: Model, tickets: &mut Vec<(Ticket, usize)>) -> Result<()> {
+    /// Gives the transaction its number and notes the state it leads to.
+    fn number(&mut self, mut txn: Txn, model: Model) -> Result<(Txn, usize)> {
         let number = self.states.len();
         txn.put(Space::Kv, b"number", &(number as u64).to_le_bytes())?;
         self.states.push(model);
-        tickets.push((store.commit(txn), number));
-        Ok(())
+        Ok((txn, number))
     }
 
     fn settle(&mut self, tickets: &[(Ticket, usize)]) {
@@ -431,6 +455,10 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn commit_all(store: &Store, txns: Vec<(Txn, usize)>) -> Vec<(Ticket, usize)> {
+    txns.into_iter().map(|(txn, number)| (store.commit(txn), number)).collect()
 }
 
 struct Ran {

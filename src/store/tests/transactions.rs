@@ -88,7 +88,6 @@ fn a_delete_in_flight_across_a_flush_lands_on_the_right_row() {
 
 #[test]
 fn a_delete_that_commits_while_a_part_is_written_moves_along() {
-    // Stepped by hand: the commit is queued before the flush and processed after its snapshot was read.
     use crate::sim::{SimClock, SimDisk, SimMeta};
     let (disk, meta) = (SimDisk::new(), SimMeta::new());
     let config = StoreConfig { wal_segment_bytes_first: 1 << 16, ..StoreConfig::at("/sim/data") };
@@ -104,11 +103,24 @@ fn a_delete_that_commits_while_a_part_is_written_moves_along() {
     run(txn).unwrap();
     let mut late = store.begin(Isolation::ReadCommitted);
     delete_in(&mut late, &[4, 15]);
-    let ticket = store.commit(late);
-    // The queue holds [late]; the flush's seal joins that group, so its snapshot has the deletes; a second one not.
+    let mut later = store.begin(Isolation::ReadCommitted);
+    delete_in(&mut later, &[6]);
+    let answer = Arc::new(Mutex::new(None));
+    let (queue, slot) = (store.clone(), Arc::clone(&answer));
+    *store.shared().before_install.lock().unwrap() =
+        Some(Box::new(move || *slot.lock().unwrap() = Some(queue.commit(late))));
     store.flush(TABLE).unwrap();
+    let ticket = answer.lock().unwrap().take().expect("the flush had something to install");
     ticket.try_wait().unwrap().unwrap();
-    assert!(read(&store).keys().eq((0..20).filter(|id| ![4, 15].contains(id)).collect::<Vec<_>>().iter()));
+    let snapshot = store.snapshot();
+    let source = &snapshot.table(TABLE).unwrap().sources()[0];
+    assert!(source.is_part() && source.deletes().unwrap().len() == 2, "both deletes moved into the new part");
+    run(later).unwrap();
+    let expected: Vec<i64> = (0..20).filter(|id| ![4, 6, 15].contains(id)).collect();
+    assert_eq!(ids(&store), expected);
+    drop((snapshot, store));
+    let store = Store::open_simulated(&config, &disk, Arc::new(SimClock::default()), &meta).unwrap();
+    assert_eq!(ids(&store), expected);
 }
 
 #[test]
