@@ -347,7 +347,19 @@ impl ListColumn {
     }
 
     fn append_vector(&mut self, text: &str) -> PgResult<()> {
-        self.fill(|element| text.split_ascii_whitespace().try_for_each(|item| element.append(item)))
+        self.fill(|element| {
+            let mut rest = text.trim_ascii_start();
+            while !rest.is_empty() {
+                let end = rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len());
+                element.append(&rest[..end]).map_err(|mut error| {
+                    // PostgreSQL shows all that is left.
+                    error.message = error.message.replace(&format!("\"{}\"", &rest[..end]), &format!("\"{rest}\""));
+                    error
+                })?;
+                rest = rest[end..].trim_ascii_start();
+            }
+            Ok(())
+        })
     }
 
     fn append_binary(&mut self, bytes: &[u8], ty: TypeRef) -> PgResult<()> {

@@ -33,6 +33,9 @@ pub mod value;
 pub mod copy;
 pub mod rows;
 
+#[cfg(test)]
+mod oracle_tests;
+
 pub use builder::InputBuilder;
 pub use error::{PgError, PgErrorFields, PgResult, Severity, SqlState, nearest};
 pub use style::TextStyle;

@@ -38,6 +38,8 @@ pub struct TextPrinter {
     parts: Vec<TextPrinter>,
     /// Is this printer's text that of an inner array dimension?
     inner_dimension: bool,
+    /// Is this a cast to text, which differs from output for a few types?
+    cast: bool,
 }
 
 impl TextPrinter {
@@ -91,7 +93,24 @@ impl TextPrinter {
             (TypeKind::Void, _) => DataType::Null,
             _ => ty.arrow_type(modifier)?,
         };
-        Ok(Self { ty, modifier, style: style.clone(), layout, numeric_scale, parts, inner_dimension: false })
+        Ok(Self {
+            ty,
+            modifier,
+            style: style.clone(),
+            layout,
+            numeric_scale,
+            parts,
+            inner_dimension: false,
+            cast: false,
+        })
+    }
+
+    /// Prints as a cast to text does: `true` and `false`, char(n) without padding, inet with its bits. Elements and
+    /// fields inside arrays and records print as ever.
+    #[must_use]
+    pub fn cast(mut self) -> Self {
+        self.cast = true;
+        self
     }
 
     /// The type that is printed.
@@ -109,6 +128,16 @@ impl TextPrinter {
             return self.print_nothing(array, out);
         }
         match self.ty.kind {
+            TypeKind::Bool if self.cast => {
+                let values = array.as_boolean();
+                out.fill(array.len(), |row, bytes| {
+                    bytes.extend_from_slice(if values.value(row) { b"true" } else { b"false" });
+                });
+            }
+            TypeKind::Inet if self.cast => {
+                let values = array.as_string_view();
+                out.fill(array.len(), |row, bytes| plain::print_inet_cast(values.value(row), bytes));
+            }
             TypeKind::Bool => {
                 let values = array.as_boolean();
                 out.fill(array.len(), |row, bytes| bytes.push(if values.value(row) { b't' } else { b'f' }));
@@ -155,7 +184,7 @@ impl TextPrinter {
                 out.fill(array.len(), |row, bytes| plain::print_uuid(values.value(row), bytes));
             }
             TypeKind::Bpchar => {
-                let width = typmod::length_parts(self.modifier).unwrap_or(0);
+                let width = if self.cast { 0 } else { typmod::length_parts(self.modifier).unwrap_or(0) };
                 let values = array.as_string_view();
                 out.fill(array.len(), |row, bytes| plain::print_bpchar(values.value(row), width, bytes));
             }
@@ -207,7 +236,7 @@ impl TextPrinter {
             }
             DataType::Decimal256(_, scale) => {
                 let values = array.as_primitive::<Decimal256Type>().values();
-                let (scale, free) = (*scale, types::is_free(array.data_type()));
+                let (scale, free) = (*scale, self.modifier < 0 && types::is_free(array.data_type()));
                 out.fill(array.len(), |row, bytes| {
                     if free {
                         numeric::print_free(values[row], self.numeric_scale, bytes);

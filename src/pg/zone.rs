@@ -1,8 +1,8 @@
 //! Time zones: names, fixed offsets, and the two conversions.
 //!
 //! Instants are microseconds since 1970-01-01 UTC. A local time that a zone skips or repeats resolves as PostgreSQL
-//! does: the offset before a gap, the one after an overlap. The tz database is compiled in; its rules are not
-//! extended beyond the years it lists. Nothing here reads the environment.
+//! does: the offset before a gap, the one after an overlap. The tz database is compiled in; years
+//! beyond those it lists follow its last rules. Nothing here reads the environment.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -10,14 +10,13 @@ use std::sync::{Arc, LazyLock};
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{OffsetName, Tz};
 
+use crate::datetime::{DAY_US, civil_from_days, days_from_civil, leap, timestamp_of};
 use crate::error::{PgError, PgResult};
 use crate::sqlstate;
 use crate::zone_table::zone_abbreviation;
 
 /// Microseconds in a second.
 pub const SECOND_US: i64 = 1_000_000;
-/// Seconds in a day.
-const DAY_S: i64 = 86_400;
 /// PostgreSQL's limit of an offset: under 16 hours.
 pub const OFFSET_SECONDS_MAX: i32 = 16 * 3600 - 1;
 
@@ -106,7 +105,7 @@ impl Zone {
         match self {
             Self::Utc(_) => 0,
             Self::Fixed { east_seconds, .. } => *east_seconds,
-            Self::Named(tz) => match DateTime::from_timestamp(utc_us.div_euclid(SECOND_US), 0) {
+            Self::Named(tz) => match DateTime::from_timestamp(like_year(utc_us).div_euclid(SECOND_US), 0) {
                 Some(at) => tz.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc(),
                 None => 0,
             },
@@ -124,7 +123,7 @@ impl Zone {
                     posix_abbreviation(name)
                 }
             }
-            Self::Named(tz) => DateTime::from_timestamp(utc_us.div_euclid(SECOND_US), 0)
+            Self::Named(tz) => DateTime::from_timestamp(like_year(utc_us).div_euclid(SECOND_US), 0)
                 .and_then(|at| {
                     let offset = tz.offset_from_utc_datetime(&at.naive_utc());
                     offset.abbreviation().map(str::to_owned)
@@ -141,8 +140,8 @@ impl Zone {
     /// The offset in force at a local time.
     pub fn offset_of_local(&self, local_us: i64) -> i32 {
         let Self::Named(_) = self else { return self.offset_at(local_us) };
-        let before = self.offset_at(local_us.saturating_sub(DAY_S * SECOND_US));
-        let after = self.offset_at(local_us.saturating_add(DAY_S * SECOND_US));
+        let before = self.offset_at(local_us.saturating_sub(DAY_US));
+        let after = self.offset_at(local_us.saturating_add(DAY_US));
         if before == after {
             return before;
         }
@@ -153,6 +152,25 @@ impl Zone {
     /// The instant of a local time; saturates at the ends.
     pub fn instant(&self, local_us: i64) -> i64 {
         local_us.saturating_sub(i64::from(self.offset_of_local(local_us)) * SECOND_US)
+    }
+}
+
+/// Last year that the tz database spells out; later ones follow its last rules.
+const LISTED_YEAR_MAX: i64 = 2037;
+
+/// The same moment in a year that is listed and has the same days of the week: rules repeat after 28 years.
+fn like_year(utc_us: i64) -> i64 {
+    const LISTED_END_US: i64 = timestamp_of(LISTED_YEAR_MAX + 1, 1, 1, 0);
+    if utc_us < LISTED_END_US {
+        return utc_us;
+    }
+    let (year, ..) = civil_from_days(utc_us.div_euclid(DAY_US));
+    let first = days_from_civil(year, 1, 1);
+    let alike = (LISTED_YEAR_MAX - 27..=LISTED_YEAR_MAX)
+        .find(|listed| leap(*listed) == leap(year) && (days_from_civil(*listed, 1, 1) - first) % 7 == 0);
+    match alike {
+        Some(listed) => utc_us - (first - days_from_civil(listed, 1, 1)) * DAY_US,
+        None => utc_us,
     }
 }
 

@@ -171,7 +171,7 @@ impl BinaryEncoder {
             }
             DataType::Decimal256(_, scale) => {
                 let values = array.as_primitive::<Decimal256Type>().values();
-                let (scale, free) = (*scale, types::is_free(array.data_type()));
+                let (scale, free) = (*scale, self.modifier < 0 && types::is_free(array.data_type()));
                 out.fill(array.len(), |row, bytes| {
                     if free {
                         let (value, decimals) = shown(values[row], self.numeric_scale);
@@ -300,7 +300,8 @@ fn encode_lists(part: &BinaryEncoder, kind: TypeKind, array: &ListArray, out: &m
             dimensions.push(length);
             (from, to) = (offsets[from] as usize, offsets[to] as usize);
         }
-        if from == to {
+        // Vectors have a dimension even when empty.
+        if from == to && kind == TypeKind::Array {
             dimensions.clear();
         }
         let has_null = (from..to).any(|at| values.is_null(at));

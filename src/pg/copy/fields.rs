@@ -95,6 +95,10 @@ impl Fields {
         }
     }
 
+    pub(crate) fn null_marker(&self) -> &str {
+        &self.null
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.spans.len()
     }

@@ -195,7 +195,7 @@ impl CopyReader {
             let got = match row.field(index) {
                 Some(name) if name == column => continue,
                 Some(name) => format!("got \"{name}\""),
-                None => "got null value".to_owned(),
+                None => format!("got null value (\"{}\")", self.fields.null_marker()),
             };
             let message =
                 format!("column name mismatch in header line field {}: {got}, expected \"{column}\"", index + 1);

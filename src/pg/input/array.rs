@@ -41,6 +41,10 @@ fn malformed(text: &str, detail: impl Into<String>) -> PgError {
     PgError::new(sqlstate::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\"")).detail(detail)
 }
 
+fn trim_start(text: &str) -> &str {
+    text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c'])
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,
@@ -55,8 +59,7 @@ enum State {
 
 /// Takes an array's text apart. 22P02 `malformed array literal: "..."` with a DETAIL, 54000 beyond six dimensions.
 pub fn split_array(text: &str, delimiter: char) -> PgResult<ArrayText<'_>> {
-    let body = trim(text);
-    let (declared, body) = declared_dimensions(text, body)?;
+    let (declared, body) = declared_dimensions(text, trim_start(text))?;
     if !body.starts_with('{') {
         let detail = if declared.is_some() {
             "Array contents must start with \"{\"."
@@ -66,7 +69,8 @@ pub fn split_array(text: &str, delimiter: char) -> PgResult<ArrayText<'_>> {
         return Err(malformed(text, detail));
     }
     let mut splitter = Splitter {
-        text,
+        // PostgreSQL shows what stands behind the dimensions.
+        text: body,
         delimiter,
         state: State::Start,
         depth: 0,
@@ -79,7 +83,7 @@ pub fn split_array(text: &str, delimiter: char) -> PgResult<ArrayText<'_>> {
     };
     let end = splitter.run(body)?;
     if !trim(&body[end..]).is_empty() {
-        return Err(malformed(text, "Junk after closing right brace."));
+        return Err(malformed(body, "Junk after closing right brace."));
     }
     let mut dimensions: Vec<usize> =
         splitter.lengths[..splitter.dimensions].iter().map(|length| length.unwrap_or(0)).collect();
@@ -106,8 +110,14 @@ fn declared_dimensions<'a>(text: &str, body: &'a str) -> PgResult<(Option<Vec<us
             None => ("1", trim(&tail[..close])),
         };
         let number = |part: &str| {
-            part.parse::<i32>()
-                .map_err(|_| malformed(text, "\"[\" must introduce explicitly-specified array dimensions."))
+            part.parse::<i32>().map_err(|_| {
+                let detail = if part.starts_with(|c: char| c.is_ascii_digit()) {
+                    "Missing \"]\" after array dimensions."
+                } else {
+                    "\"[\" must introduce explicitly-specified array dimensions."
+                };
+                malformed(text, detail)
+            })
         };
         let (lower, upper) = (number(lower)?, number(upper)?);
         if upper < lower {
@@ -118,13 +128,13 @@ fn declared_dimensions<'a>(text: &str, body: &'a str) -> PgResult<(Option<Vec<us
                 .hint("Array subscripts start at 1."));
         }
         lengths.push(upper as usize);
-        rest = trim(&tail[close + 1..]);
+        rest = trim_start(&tail[close + 1..]);
     }
     if lengths.is_empty() {
         return Ok((None, rest));
     }
     let rest = rest.strip_prefix('=').ok_or_else(|| malformed(text, "Missing \"=\" after array dimensions."))?;
-    Ok((Some(lengths), trim(rest)))
+    Ok((Some(lengths), trim_start(rest)))
 }
 
 #[cold]

@@ -15,6 +15,7 @@ const JULIAN_DAY_0: i64 = -2_440_588;
 
 /// Which fields have been seen.
 pub(crate) mod mask {
+    pub(crate) const RESERVED: u32 = 1;
     pub(crate) const MONTH: u32 = 1 << 1;
     pub(crate) const YEAR: u32 = 1 << 2;
     pub(crate) const DAY: u32 = 1 << 3;
@@ -190,10 +191,10 @@ impl<'a> Decoder<'a> {
         }
         let steady = match zone {
             Zone::Named(_) => {
-                let now = self.now_us;
-                let months = (0..24).map(|month| now.saturating_add(month * 30 * DAY_US));
-                let offsets: Vec<i32> = months.map(|at| zone.offset_at(at)).collect();
-                offsets.windows(2).all(|pair| pair[0] == pair[1])
+                // Every month of the tz database's years.
+                const MONTH_US: i64 = 30 * DAY_US;
+                let first = zone.offset_at(-1500 * MONTH_US);
+                (-1500..1000).all(|month| zone.offset_at(month * MONTH_US) == first)
             }
             _ => true,
         };
@@ -287,7 +288,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn time_field(&mut self, text: &str) -> Result<u32, Bad> {
-        if self.label.take().is_some_and(|label| label != Unit::Time) {
+        if !self.time_only && self.label.take().is_some_and(|label| label != Unit::Time) {
             return Err(Bad::Format);
         }
         let time = clock(text, 0)?;
@@ -305,6 +306,9 @@ impl<'a> Decoder<'a> {
     fn labelled(&mut self, label: Unit, text: &str) -> Result<u32, Bad> {
         let (value, rest) = leading_i32(text).ok_or(Bad::Field)?;
         let decimals_allowed = matches!(label, Unit::Julian | Unit::Time | Unit::Second);
+        if self.time_only && !matches!(label, Unit::Julian | Unit::Time) {
+            return Err(Bad::Format);
+        }
         if !(rest.is_empty() || rest.starts_with('.') && decimals_allowed) {
             return Err(Bad::Format);
         }
@@ -476,7 +480,7 @@ impl<'a> Decoder<'a> {
                     Reserved::Infinity => Moment::Infinity,
                     _ => Moment::MinusInfinity,
                 };
-                return Ok(mask::DATE | mask::TIME | mask::ZONE);
+                return Ok(mask::RESERVED);
             }
         };
         self.julian = true;

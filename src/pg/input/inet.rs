@@ -78,7 +78,7 @@ pub fn network(text: &str, partial: bool) -> Option<Network> {
         octets[count] = part.parse().ok()?;
         count += 1;
     }
-    if count < 4 && !partial {
+    if count < 4 && !partial && bits.is_none() {
         return None;
     }
     // Classful lengths for shortened networks, never less than the octets written.

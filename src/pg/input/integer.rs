@@ -9,8 +9,8 @@ enum Refused {
     Range,
 }
 
-/// Reads a decimal integer that fits i64.
-fn decimal(text: &str) -> Result<i64, Refused> {
+/// Reads a decimal integer within `min..=max`. Too many digits are out of range, whatever follows them.
+fn decimal(text: &str, min: i64, max: i64) -> Result<i64, Refused> {
     let bytes = text.as_bytes();
     let (negative, digits) = match bytes {
         [b'-', rest @ ..] => (true, rest),
@@ -21,22 +21,21 @@ fn decimal(text: &str) -> Result<i64, Refused> {
         return Err(Refused::Syntax);
     }
     let mut value: i64 = 0;
-    let mut fits = true;
-    for byte in digits {
+    for (at, byte) in digits.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            return Err(Refused::Syntax);
+            // Digits that are too many already count first.
+            let fits = (min..=max).contains(&if negative { value } else { value.saturating_neg() });
+            return Err(if fits || at == 0 { Refused::Syntax } else { Refused::Range });
         }
         // Counted downwards, since there is one more negative number.
         match value.checked_mul(10).and_then(|value| value.checked_sub(i64::from(digit))) {
             Some(next) => value = next,
-            None => fits = false,
+            None => return Err(Refused::Range),
         }
     }
-    if !fits {
-        return Err(Refused::Range);
-    }
-    if negative { Ok(value) } else { value.checked_neg().ok_or(Refused::Range) }
+    let value = if negative { value } else { value.checked_neg().ok_or(Refused::Range)? };
+    if (min..=max).contains(&value) { Ok(value) } else { Err(Refused::Range) }
 }
 
 #[cold]
@@ -50,35 +49,31 @@ fn refuse(refused: &Refused, text: &str, type_name: &str) -> PgError {
     }
 }
 
-fn parse<T: TryFrom<i64>>(text: &str, type_name: &str) -> PgResult<T> {
-    decimal(text)
-        .or_else(|_| decimal(trim(text)))
-        .and_then(|value| T::try_from(value).map_err(|_| Refused::Range))
-        .map_err(|refused| refuse(&refused, text, type_name))
+fn parse(text: &str, min: i64, max: i64, type_name: &str) -> PgResult<i64> {
+    match decimal(text, min, max) {
+        Ok(value) => Ok(value),
+        Err(_) => decimal(trim(text), min, max).map_err(|refused| refuse(&refused, text, type_name)),
+    }
 }
 
 /// smallint. 22P02, 22003.
 pub fn parse_int2(text: &str) -> PgResult<i16> {
-    parse(text, "smallint")
+    parse(text, i16::MIN.into(), i16::MAX.into(), "smallint").map(|value| value as i16)
 }
 
 /// integer. 22P02, 22003.
 pub fn parse_int4(text: &str) -> PgResult<i32> {
-    parse(text, "integer")
+    parse(text, i32::MIN.into(), i32::MAX.into(), "integer").map(|value| value as i32)
 }
 
 /// bigint. 22P02, 22003.
 pub fn parse_int8(text: &str) -> PgResult<i64> {
-    parse(text, "bigint")
+    parse(text, i64::MIN, i64::MAX, "bigint")
 }
 
 /// oid: unsigned, but negative numbers down to -2^31 wrap as in PostgreSQL.
 pub fn parse_oid(text: &str) -> PgResult<u32> {
-    match decimal(trim(text)) {
-        Ok(value) if value >= i64::from(i32::MIN) && value <= i64::from(u32::MAX) => Ok(value as u32),
-        Ok(_) => Err(refuse(&Refused::Range, text, "oid")),
-        Err(refused) => Err(refuse(&refused, text, "oid")),
-    }
+    parse(text, i32::MIN.into(), u32::MAX.into(), "oid").map(|value| value as u32)
 }
 
 #[cfg(test)]
@@ -100,6 +95,7 @@ mod tests {
             ("1 2", "22P02", "invalid input syntax for type integer: \"1 2\""),
             ("- 1", "22P02", "invalid input syntax for type integer: \"- 1\""),
             ("0x10", "22P02", "invalid input syntax for type integer: \"0x10\""),
+            ("2147483648x", "22003", "value \"2147483648x\" is out of range for type integer"),
             ("2147483648", "22003", "value \"2147483648\" is out of range for type integer"),
             ("99999999999999999999", "22003", "value \"99999999999999999999\" is out of range for type integer"),
         ] {

@@ -156,7 +156,6 @@ fn write_number(number: &str, out: &mut String) -> PgResult<()> {
 #[derive(Clone, Copy)]
 enum Expected {
     Value,
-    ArrayFirst,
     ArrayNext,
     ObjectFirst,
     ObjectNext,
@@ -179,7 +178,7 @@ impl<'a> Parser<'a> {
     }
 
     fn document(mut self) -> PgResult<Json<'a>> {
-        let value = self.value(Expected::Value)?;
+        let value = self.value()?;
         self.blanks();
         if self.at < self.text.len() {
             return Err(self.unexpected(Expected::End));
@@ -197,7 +196,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn value(&mut self, expected: Expected) -> PgResult<Json<'a>> {
+    fn value(&mut self) -> PgResult<Json<'a>> {
         self.blanks();
         match self.peek() {
             Some(b'{') => self.nested(Self::object),
@@ -210,7 +209,7 @@ impl<'a> Parser<'a> {
                     "null" => Json::Null,
                     "true" => Json::Bool(true),
                     "false" => Json::Bool(false),
-                    _ => return Err(self.unexpected(expected)),
+                    _ => return Err(self.unexpected(Expected::Value)),
                 };
                 self.at = end;
                 Ok(value)
@@ -237,9 +236,8 @@ impl<'a> Parser<'a> {
             self.at += 1;
             return Ok(Json::Array(items));
         }
-        let mut expected = Expected::ArrayFirst;
         loop {
-            let item = self.value(expected)?;
+            let item = self.value()?;
             if self.build {
                 items.push(item);
             }
@@ -252,7 +250,6 @@ impl<'a> Parser<'a> {
                 }
                 _ => return Err(self.unexpected(Expected::ArrayNext)),
             }
-            expected = Expected::Value;
         }
     }
 
@@ -275,7 +272,7 @@ impl<'a> Parser<'a> {
                 return Err(self.unexpected(Expected::Colon));
             }
             self.at += 1;
-            let item = self.value(Expected::Value)?;
+            let item = self.value()?;
             if self.build {
                 members.push((key, item));
             }
@@ -337,7 +334,7 @@ impl<'a> Parser<'a> {
                 Some(b'\\') => break,
                 Some(byte) if *byte < b' ' => break,
                 Some(_) => at += 1,
-                None => return Err(self.syntax(self.text.len(), "The input string ended unexpectedly.")),
+                None => return Err(self.invalid_token(self.text.len())),
             }
         }
         self.escaped_string(start, at)
@@ -348,7 +345,7 @@ impl<'a> Parser<'a> {
         let mut out = self.text[start..at].to_owned();
         loop {
             let Some(c) = self.text[at..].chars().next() else {
-                return Err(self.syntax(self.text.len(), "The input string ended unexpectedly."));
+                return Err(self.invalid_token(self.text.len()));
             };
             match c {
                 '"' => {
@@ -370,8 +367,9 @@ impl<'a> Parser<'a> {
 
     /// One escape at `at`; gives the position behind it.
     fn escape(&self, at: usize, out: &mut String) -> PgResult<usize> {
-        let ended = || self.syntax(self.text.len(), "The input string ended unexpectedly.");
-        let Some(letter) = self.text[at + 1..].chars().next() else { return Err(ended()) };
+        let Some(letter) = self.text[at + 1..].chars().next() else {
+            return Err(self.invalid_token(self.text.len()));
+        };
         let plain = match letter {
             '"' | '\\' | '/' => letter,
             'b' => '\u{8}',
@@ -403,8 +401,12 @@ impl<'a> Parser<'a> {
             // Plain json keeps its text, so the escape only has to be well formed.
             0 => Ok(end),
             0xD800..=0xDBFF => {
+                if self.build && end == self.text.len() {
+                    return Err(self.invalid_token(end));
+                }
                 if !self.text[end..].starts_with("\\u") {
-                    return if self.build { Err(surrogate(LOW)) } else { Ok(end) };
+                    let wrong = self.text[end..].chars().next().map_or(0, char::len_utf8);
+                    return if self.build { Err(self.syntax(end + wrong, LOW)) } else { Ok(end) };
                 }
                 let second = self.hex4(end)?;
                 match second {
@@ -434,7 +436,7 @@ impl<'a> Parser<'a> {
         let mut code = 0;
         for index in 0..4 {
             let Some(byte) = digits.get(index) else {
-                return Err(self.syntax(self.text.len(), "The input string ended unexpectedly."));
+                return Err(self.invalid_token(self.text.len()));
             };
             let Some(digit) = (*byte as char).to_digit(16) else {
                 let wrong = at + 2 + index;
@@ -488,7 +490,6 @@ impl<'a> Parser<'a> {
         }
         let wanted = match expected {
             Expected::Value => "JSON value",
-            Expected::ArrayFirst => "array element or \"]\"",
             Expected::ArrayNext => "\",\" or \"]\"",
             Expected::ObjectFirst => "string or \"}\"",
             Expected::ObjectNext => "\",\" or \"}\"",

@@ -27,13 +27,16 @@ pub fn parse_float8(text: &str) -> PgResult<f64> {
         return Ok(value);
     } else if let Some(value) = hexadecimal(number) {
         value
-    } else if decimal_shape(number) {
-        number.parse::<f64>().map_err(|_| PgError::invalid_input("double precision", text))?
     } else {
-        return Err(PgError::invalid_input("double precision", text));
+        let number = decimal_prefix(number);
+        number.parse::<f64>().map_err(|_| PgError::invalid_input("double precision", text))?
     };
-    if value.is_infinite() || value == 0.0 && significant(number) {
-        return Err(out_of_range(number, "double precision"));
+    let used = if hexadecimal(number).is_some() { number } else { decimal_prefix(number) };
+    if value.is_infinite() || value == 0.0 && significant(used) {
+        return Err(out_of_range(used, "double precision"));
+    }
+    if used.len() < number.len() {
+        return Err(PgError::invalid_input("double precision", text));
     }
     Ok(value)
 }
@@ -45,13 +48,16 @@ pub fn parse_float4(text: &str) -> PgResult<f32> {
         return Ok(value as f32);
     } else if let Some(value) = hexadecimal(number) {
         value as f32
-    } else if decimal_shape(number) {
-        number.parse::<f32>().map_err(|_| PgError::invalid_input("real", text))?
     } else {
-        return Err(PgError::invalid_input("real", text));
+        decimal_prefix(number).parse::<f32>().map_err(|_| PgError::invalid_input("real", text))?
     };
-    if value.is_infinite() || value == 0.0 && significant(number) {
-        return Err(out_of_range(number, "real"));
+    let used = if hexadecimal(number).is_some() { number } else { decimal_prefix(number) };
+    if value.is_infinite() || value == 0.0 && significant(used) {
+        // PostgreSQL cuts the text shown for float8 only.
+        return Err(out_of_range(text.trim_ascii_start(), "real"));
+    }
+    if used.len() < number.len() {
+        return Err(PgError::invalid_input("real", text));
     }
     Ok(value)
 }
@@ -76,20 +82,29 @@ fn significant(number: &str) -> bool {
     mantissa.bytes().any(|b| matches!(b, b'1'..=b'9') || hexadecimal && b.is_ascii_hexdigit() && b != b'0')
 }
 
-/// `[sign] digits [. digits] [e [sign] digits]`, with a digit in the mantissa.
-fn decimal_shape(number: &str) -> bool {
-    let rest = number.strip_prefix(['+', '-']).unwrap_or(number);
-    let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (rest, None),
-    };
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let exponent_fits = exponent.is_none_or(|exponent| {
-        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        !exponent.is_empty() && digits(exponent)
-    });
-    whole.len() + fraction.len() > 0 && digits(whole) && digits(fraction) && exponent_fits
+/// The longest front that is `[sign] digits [. digits] [e [sign] digits]`; empty without a digit.
+fn decimal_prefix(number: &str) -> &str {
+    let bytes = number.as_bytes();
+    let digits = |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut end = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
+    let whole = digits(end);
+    end += whole;
+    let mut fraction = 0;
+    if bytes.get(end) == Some(&b'.') {
+        fraction = digits(end + 1);
+        end += 1 + fraction;
+    }
+    if whole + fraction == 0 {
+        return "";
+    }
+    if let Some(b'e' | b'E') = bytes.get(end) {
+        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(end + 1 + sign);
+        if exponent > 0 {
+            end += 1 + sign + exponent;
+        }
+    }
+    &number[..end]
 }
 
 /// `[sign] 0x hex [. hex] [p [sign] digits]`, as C's strtod reads it. Limit: 16 significant digits are kept.
@@ -155,6 +170,7 @@ mod tests {
             ("1 2", "22P02", "invalid input syntax for type double precision: \"1 2\""),
             ("infinit", "22P02", "invalid input syntax for type double precision: \"infinit\""),
             ("1e400", "22003", "\"1e400\" is out of range for type double precision"),
+            ("1e400x", "22003", "\"1e400\" is out of range for type double precision"),
             ("1e-400", "22003", "\"1e-400\" is out of range for type double precision"),
         ] {
             let error = parse_float8(text).unwrap_err();

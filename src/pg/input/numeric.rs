@@ -13,6 +13,9 @@ use crate::types::FREE_SCALE;
 /// Limit of exponents, as in PostgreSQL.
 const EXPONENT_MAX: i64 = i32::MAX as i64 / 2;
 
+/// Digits before the point that PostgreSQL's own format can hold.
+const WHOLE_DIGITS_MAX: i64 = 131_072;
+
 /// A decimal number in its text: 0.DIGITS times 10 to the power of `point`.
 struct DecimalText<'a> {
     negative: bool,
@@ -28,6 +31,9 @@ struct DecimalText<'a> {
 /// `precision` is that of the type (digits), `scale` the decimals. 22P02; 22003 `numeric field overflow`.
 pub fn parse_numeric(text: &str, precision: u8, scale: u8) -> PgResult<i256> {
     let number = split(text)?;
+    if number.whole_digits() > WHOLE_DIGITS_MAX {
+        return Err(PgError::new(sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"));
+    }
     let value = number.unscaled(i64::from(scale));
     value
         .filter(|value| within(*value, precision))

@@ -30,7 +30,13 @@ pub fn print_float8(value: f64, extra_digits: i32, out: &mut Vec<u8>) {
         return print_special(value, out);
     }
     if extra_digits > 0 {
-        return print_shortest(ryu::Buffer::new().format_finite(value), FLOAT8_DIGITS, out);
+        let mut buffer = ryu::Buffer::new();
+        let shortest = buffer.format_finite(value);
+        // From 2^53 on the shortest text may lie half way to a neighbour.
+        if value.abs() >= 9_007_199_254_740_992.0 && half_way(value.abs(), value.abs().next_up(), shortest) {
+            return print_longer(value, 17, FLOAT8_DIGITS, |text| text.parse() == Ok(value), out);
+        }
+        return print_shortest(shortest, FLOAT8_DIGITS, out);
     }
     print_rounded(value, (FLOAT8_DIGITS + extra_digits).max(1), out);
 }
@@ -41,9 +47,49 @@ pub fn print_float4(value: f32, extra_digits: i32, out: &mut Vec<u8>) {
         return print_special(f64::from(value), out);
     }
     if extra_digits > 0 {
-        return print_shortest(ryu::Buffer::new().format_finite(value), FLOAT4_DIGITS, out);
+        let mut buffer = ryu::Buffer::new();
+        let shortest = buffer.format_finite(value);
+        let (size, next) = (f64::from(value.abs()), f64::from(value.abs().next_up()));
+        if value.abs() >= 16_777_216.0 && half_way(size, next, shortest) {
+            return print_longer(f64::from(value), 9, FLOAT4_DIGITS, |text| text.parse() == Ok(value), out);
+        }
+        return print_shortest(shortest, FLOAT4_DIGITS, out);
     }
     print_rounded(f64::from(value), (FLOAT4_DIGITS + extra_digits).max(1), out);
+}
+
+/// Is the text exactly between the number and one of its neighbours? PostgreSQL then takes a longer one, although
+/// reading rounds the half to the even number.
+fn half_way(size: f64, next: f64, text: &str) -> bool {
+    if next >= 2f64.powi(127) {
+        return false;
+    }
+    let (mut digits, mut exponent) = (0u128, 0i32);
+    let text = text.trim_start_matches('-');
+    let (mantissa, power) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        digits = digits * 10 + u128::from(digit - b'0');
+    }
+    exponent += power.parse::<i32>().unwrap_or(0) - fraction.len() as i32;
+    let shown = if exponent >= 0 {
+        digits.checked_mul(10u128.pow(exponent as u32))
+    } else {
+        let unit = 10u128.pow(exponent.unsigned_abs());
+        digits.is_multiple_of(unit).then(|| digits / unit)
+    };
+    let half = (next - size) as u128 / 2;
+    shown.is_some_and(|shown| shown.abs_diff(size as u128) == half && half > 0)
+}
+
+/// The shortest correctly rounded text that reads back, from one digit fewer than the longest up.
+fn print_longer(value: f64, digits_max: i32, exponent_end: i32, reads_back: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+    for digits in digits_max - 1..=digits_max {
+        let text = format!("{:.*e}", (digits - 1) as usize, value);
+        if digits == digits_max || reads_back(&text) {
+            return print_shortest(&text, exponent_end, out);
+        }
+    }
 }
 
 fn print_special(value: f64, out: &mut Vec<u8>) {
@@ -199,6 +245,7 @@ mod tests {
             (f64::NEG_INFINITY, "-Infinity"),
             (f64::MAX, "1.7976931348623157e+308"),
             (5e-324, "5e-324"),
+            (90071992954740993.0, "9.007199295474099e+16"),
         ] {
             assert_eq!(f8(value, 1), text);
         }

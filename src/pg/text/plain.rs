@@ -100,3 +100,11 @@ pub fn print_bitmap_members(value: &[u8], wide: bool, out: &mut Vec<u8>) -> PgRe
     out.push(b'}');
     Ok(())
 }
+
+/// An inet with its bits, even when they are all of them.
+pub fn print_inet_cast(value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(value.as_bytes());
+    if !value.contains('/') {
+        out.extend_from_slice(if value.contains(':') { b"/128" } else { b"/32" });
+    }
+}
