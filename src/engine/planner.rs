@@ -69,7 +69,16 @@ impl<'a> Planner<'a> {
         let expr_planners = own.into_iter().chain(state.expr_planners().iter().map(Arc::clone)).collect();
         let own = pg::relation_planners(&parameters, &view.vars);
         let relation_planners = own.into_iter().chain(state.relation_planners().iter().map(Arc::clone)).collect();
-        Self { state, view, depth: 0, text: text.to_owned(), parameters, expr_planners, relation_planners, trusted: false }
+        Self {
+            state,
+            view,
+            depth: 0,
+            text: text.to_owned(),
+            parameters,
+            expr_planners,
+            relation_planners,
+            trusted: false,
+        }
     }
 
     /// Plans a statement and decides its parameters' types. `declared`: what the client said, 0 for unknown.

@@ -8,9 +8,11 @@
 //! To add a report: write its expansion in `table_functions/`, add it to [`FUNCTIONS`].
 
 mod attribution;
+mod calendar;
 mod call;
 mod components;
 mod funnel;
+mod retention;
 mod sessions;
 
 use std::sync::Arc;
@@ -39,6 +41,7 @@ const FUNCTIONS: &[TableFunction] = &[
     funnel::FUNNEL,
     funnel::FUNNEL_PEOPLE,
     funnel::FUNNEL_TIME,
+    retention::COHORT_RETENTION,
     sessions::SESSIONS,
 ];
 

@@ -5,6 +5,7 @@
 //! no answer depends on the order, the partitioning or the batch size of the input. Reports over relations are the engine's.
 
 pub mod arguments;
+pub mod cohort_unit;
 pub mod funnel;
 pub mod funnel_mode;
 pub mod funnel_reports;

@@ -384,3 +384,43 @@ async fn components_of_edges() {
         Vec::<String>::new()
     );
 }
+
+#[tokio::test]
+async fn cohorts_by_every_rule() {
+    let sql = |options: &str| {
+        format!(
+            "SELECT * FROM cohort_retention((SELECT * FROM (VALUES (1, DATE '2024-01-01', 5.0), (1, DATE '2024-01-09', 2.5), (1, DATE '2024-01-16', 1), \
+             (2, DATE '2024-01-07', 1), (2, DATE '2024-01-08', 0.5), (2, DATE '2024-01-16', NULL)) AS t(u, ts, v)), unit => u, ts => ts, periods => 2{options})"
+        )
+    };
+    assert_eq!(
+        rows(&sql(", value => v")).await,
+        ["2024-01-01|0|2|2|1.0|t|6.0", "2024-01-01|1|2|2|1.0|t|3.0", "2024-01-01|2|2|2|1.0|f|1.0"]
+    );
+    let rolling = rows(&sql(", clock => 'rolling'")).await;
+    assert_eq!(rolling, ["2024-01-01|0|2|2|1.0|t", "2024-01-01|1|2|2|1.0|f", "2024-01-01|2|2|1|0.5|f"]);
+    let after =
+        rows(&sql(", clock => 'rolling', rule => 'on_or_after', active => ts <> DATE '2024-01-16' OR u = 1")).await;
+    assert_eq!(after, ["2024-01-01|0|2|2|1.0|t", "2024-01-01|1|2|1|0.5|f", "2024-01-01|2|2|1|0.5|f"]);
+    let every = rows(&sql(", cohort => 'every', as_of => DATE '2024-01-14'")).await;
+    assert_eq!(every, ["2024-01-01|0|2|2|1.0|t", "2024-01-01|1|2|2|1.0|f", "2024-01-08|0|2|2|1.0|f"]);
+    let started = rows(&sql(", start => v > 4, by => u")).await;
+    assert_eq!(started, ["2024-01-01|1|0|1|1|1.0|t", "2024-01-01|1|1|1|1|1.0|t", "2024-01-01|1|2|1|1|1.0|f"]);
+}
+
+#[tokio::test]
+async fn refused_retentions() {
+    for (options, code, message) in [
+        ("period => 'decade'", "22023", "unknown value \"decade\" for period"),
+        ("period => 'year', clock => 'rolling'", "22023", "a rolling clock needs period day, week or month"),
+        ("periods => -1", "22023", "periods must be between 0 and 10000"),
+        ("tz => 'Mars'", "22023", "time zone \"Mars\" not recognized"),
+        ("start => platform", "42804", "start must be boolean, not text"),
+    ] {
+        let error = refusal(&format!(
+            "SELECT * FROM cohort_retention((SELECT * FROM ecom), unit => user_id, ts => ts, {options})"
+        ))
+        .await;
+        assert_eq!((error.code.as_str(), error.message.as_str()), (code, message), "{options}");
+    }
+}
