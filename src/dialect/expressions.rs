@@ -14,7 +14,7 @@ use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::forms::{HIDDEN, Kind, call, form, null, pack, packed};
-use super::names::{folded, type_name};
+use super::names::folded;
 use super::semantics::{FunctionKind, Rewriter, bare_query, bare_select, unsupported};
 
 /// Functions without parentheses, and what they are called in the function table.
@@ -99,7 +99,7 @@ impl Rewriter<'_> {
     fn plain(&mut self, expr: Expr) -> Result<Expr, PgError> {
         let position = self.at(&expr);
         match expr {
-            Expr::Identifier(ident) => Ok(keyword_function(&ident, position).unwrap_or(Expr::Identifier(ident))),
+            Expr::Identifier(ident) => Ok(self.keyword_function(&ident, position).unwrap_or(Expr::Identifier(ident))),
             Expr::CompoundIdentifier(_) | Expr::Wildcard(_) => Ok(expr),
             Expr::Value(value) => self.literal(value, position),
             Expr::UnaryOp { op, expr } => self.prefix(op, *expr, position),
@@ -203,6 +203,18 @@ impl Rewriter<'_> {
         };
         let operands = self.list(operands)?;
         Ok(packed(Kind::Call, name, position, operands))
+    }
+
+    /// `current_user` and its like, when they come as bare identifiers.
+    pub(super) fn keyword_function(&self, ident: &Ident, position: usize) -> Option<Expr> {
+        let name = ident.value.to_lowercase();
+        if ident.quote_style.is_some() || !KEYWORD_FUNCTIONS.contains(&name.as_str()) {
+            return None;
+        }
+        Some(match self.functions.kind(&name) {
+            FunctionKind::Own => call(&name, Vec::new()),
+            _ => packed(Kind::Call, &name, position, Vec::new()),
+        })
     }
 
     fn list(&mut self, list: Vec<Expr>) -> Result<Vec<Expr>, PgError> {
@@ -523,8 +535,11 @@ impl Rewriter<'_> {
         let windowed = function.over.is_some();
         let aggregate = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window) || windowed;
         if aggregate || kind == FunctionKind::Own || name == "grouping" {
-            function.name = ObjectName::from(vec![Ident::with_quote('"', name.clone())]);
-            return self.kept_function(function, &name, kind, position);
+            let postgres = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window);
+            let engine = if postgres { self.functions.engine_name(&name) } else { name.clone() };
+            function.name = ObjectName::from(vec![Ident::with_quote('"', engine)]);
+            let kept = self.kept_function(function, &name, kind, position)?;
+            return Ok(if postgres { form(Kind::Aggregated, &name, position, kept, null()) } else { kept });
         }
         let mut operands = Vec::new();
         if let FunctionArguments::List(list) = function.args {
@@ -766,16 +781,4 @@ pub(super) fn operator_name(op: &BinaryOperator) -> String {
         BinaryOperator::Custom(symbol) => symbol.clone(),
         other => other.to_string(),
     }
-}
-
-/// `current_user` and its like, when they come as bare identifiers.
-pub(super) fn keyword_function(ident: &Ident, position: usize) -> Option<Expr> {
-    let name = ident.value.to_lowercase();
-    let known = ident.quote_style.is_none() && KEYWORD_FUNCTIONS.contains(&name.as_str());
-    known.then(|| packed(Kind::Call, &name, position, Vec::new()))
-}
-
-/// The internal name of the type written in a cast form; for messages.
-pub fn written_type(data_type: &DataType) -> String {
-    type_name(data_type)
 }

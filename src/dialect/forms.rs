@@ -66,8 +66,8 @@ pub enum Kind {
     Output,
     /// LIMIT or OFFSET.
     Limit,
-    /// Sort or group key.
-    Key,
+    /// The planned call of an aggregate or window function: name is the function.
+    Aggregated,
 }
 
 const KINDS: [(Kind, &str); 24] = [
@@ -94,7 +94,7 @@ const KINDS: [(Kind, &str); 24] = [
     (Kind::Condition, "condition"),
     (Kind::Output, "output"),
     (Kind::Limit, "limit"),
-    (Kind::Key, "key"),
+    (Kind::Aggregated, "aggregated"),
 ];
 
 /// A decoded form symbol.

@@ -9,10 +9,10 @@ use std::collections::HashMap;
 
 use super::sqlparser::ast::helpers::attached_token::AttachedToken;
 use super::sqlparser::ast::{
-    Distinct, Expr, Fetch, FunctionArg, FunctionArgExpr, GroupByExpr, GroupByWithModifier, Ident, JoinConstraint,
-    JoinOperator, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, Offset, OrderBy, OrderByExpr, OrderByKind,
-    Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableAlias, TableFactor,
-    TableWithJoins, Value, Values, WildcardAdditionalOptions, WindowSpec,
+    Distinct, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, GroupByWithModifier, Ident,
+    JoinConstraint, JoinOperator, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, Offset, OrderBy,
+    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement,
+    TableAlias, TableFactor, TableWithJoins, Value, Values, WildcardAdditionalOptions, WindowSpec,
 };
 use super::sqlparser::tokenizer::Location;
 use tributary_pg::error::PgError;
@@ -42,6 +42,9 @@ pub enum FunctionKind {
 pub trait Functions {
     /// The kind of the function called `name`.
     fn kind(&self, name: &str) -> FunctionKind;
+
+    /// The engine's name for an aggregate or window function.
+    fn engine_name(&self, name: &str) -> String;
 }
 
 /// Private relation for set operations: name prefix; operator and quantifier follow.
@@ -382,7 +385,7 @@ impl<'a> Rewriter<'a> {
                 SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => continue,
             };
             if let Expr::Identifier(ident) = &expr {
-                if let Some(called) = super::expressions::keyword_function(ident, self.at(&expr)) {
+                if let Some(called) = self.keyword_function(ident, self.at(&expr)) {
                     expr = called;
                 }
             }
@@ -398,7 +401,7 @@ impl<'a> Rewriter<'a> {
             self.filtering = false;
             self.sets_allowed = true;
             let position = self.at(&expr);
-            let done = if is_form(&expr) { Ok(()) } else { self.expr(&mut expr) };
+            let done = if is_built(&expr) { Ok(()) } else { self.expr(&mut expr) };
             self.sets_allowed = false;
             done?;
             if settle && !plain {
@@ -517,7 +520,17 @@ impl<'a> Rewriter<'a> {
     ) -> Result<(), PgError> {
         let function = self.function_name(&name)?;
         if self.functions.kind(&function) == FunctionKind::Own {
-            // A table function over a relation: its own planner reads the arguments as written.
+            // A table function over a relation: its own planner reads the arguments as written, subqueries are ours.
+            let mut args = args;
+            for arg in &mut args {
+                let inner = match arg {
+                    FunctionArg::Unnamed(inner) => inner,
+                    FunctionArg::Named { arg, .. } | FunctionArg::ExprNamed { arg, .. } => arg,
+                };
+                if let FunctionArgExpr::Expr(Expr::Subquery(query)) = inner {
+                    self.query_at(query, true)?;
+                }
+            }
             restore_args(factor, args, alias);
             return Ok(());
         }
@@ -617,8 +630,15 @@ fn is_default(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
 }
 
-fn is_form(expr: &Expr) -> bool {
-    matches!(expr, Expr::BinaryOp { op, .. } if super::forms::Form::read(op).is_some())
+/// Whether an item is a keyword function already turned into a call.
+fn is_built(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryOp { op, .. } => super::forms::Form::read(op).is_some(),
+        Expr::Function(function) => {
+            matches!(function.name.0.as_slice(), [part] if part.as_ident().is_some_and(|ident| ident.quote_style == Some('"') && matches!(&function.args, FunctionArguments::List(list) if list.args.is_empty())))
+        }
+        _ => false,
+    }
 }
 
 fn is_position(expr: &Expr) -> bool {

@@ -80,6 +80,10 @@ static ENGINE_FUNCTIONS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::n
 pub(super) struct FunctionNames<'a>(pub &'a SessionState);
 
 impl Functions for FunctionNames<'_> {
+    fn engine_name(&self, name: &str) -> String {
+        aggregates::engine_name(name).to_owned()
+    }
+
     fn kind(&self, name: &str) -> FunctionKind {
         let state = self.0;
         if let Some(found) = state.scalar_functions().get(name) {

@@ -4,8 +4,13 @@
 //! PostgreSQL does ([`borrowed`]); what neither has is refused with 0A000, never guessed.
 
 mod arithmetic;
+mod array;
 mod datetime;
+mod fields;
 pub(super) mod numeric;
+mod regex;
+mod row;
+mod text;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -57,7 +62,14 @@ impl Implementation {
 }
 
 fn find(code: &str) -> Option<Implementation> {
-    arithmetic::find(code).or_else(|| numeric::find(code)).or_else(|| datetime::find(code))
+    arithmetic::find(code)
+        .or_else(|| numeric::find(code))
+        .or_else(|| datetime::find(code))
+        .or_else(|| fields::find(code))
+        .or_else(|| text::find(code))
+        .or_else(|| regex::find(code))
+        .or_else(|| array::find(code))
+        .or_else(|| super::aggregates::find(code))
 }
 
 /// Whether a function's code is implemented here.
@@ -197,6 +209,6 @@ fn typed_as(expr: Expr, result: Oid) -> Result<Typed, PgError> {
 }
 
 /// Last adjustments to an argument of an aggregate.
-pub(super) fn aggregate_argument(_function: &str, _index: usize, value: Typed) -> Result<Typed, PgError> {
-    Ok(value)
+pub(super) fn aggregate_argument(function: &str, index: usize, value: Typed) -> Result<Typed, PgError> {
+    Ok(super::aggregates::argument(function, index, value))
 }

@@ -18,7 +18,7 @@ use super::parameters::Parameters;
 use super::resolve::{Resolution, concrete, function as resolve_function};
 use super::signatures::{Context, Oid, array_of, display_name, element_of, oid, signatures};
 use super::typed::{Scope, Typed, placed, unknown_literal};
-use super::types::{PgType, arrow_type, field, field_over, item_field};
+use super::types::PgType;
 use super::{arrays, casts, kernels, operators, special};
 use crate::dialect::forms::{Form, Kind};
 use crate::engine::session_vars::SessionVars;
@@ -81,7 +81,7 @@ fn plan(scope: &Scope<'_>, form: &Form, left: Expr, right: Expr) -> Result<Expr,
         Kind::Condition => condition(scope, &form.name, scope.typed(left)?, at)?,
         Kind::Output => output(scope, scope.typed(left)?)?,
         Kind::Limit => limit(scope, &form.name, scope.typed(left)?, at)?,
-        Kind::Key => scope.typed(left)?,
+        Kind::Aggregated => super::aggregates::finished(scope, &form.name, left)?,
     };
     scope.finish(typed)
 }
@@ -366,16 +366,4 @@ impl datafusion::logical_expr::ScalarUDFImpl for Pack {
     ) -> EngineResult<datafusion::logical_expr::ColumnarValue> {
         datafusion::common::internal_err!("the operands of a form were left in a plan")
     }
-}
-
-/// Field of a list of `element`, `depth` deep.
-pub(super) fn list_field(element: Oid, depth: usize) -> Result<arrow::datatypes::Field, PgError> {
-    let of = PgType::plain(array_of(element).unwrap_or(oid::TEXT_ARRAY));
-    let mut data_type = arrow_type(PgType::plain(element)).map(|_| ()).and_then(|()| arrow_type(of))?;
-    for _ in 1..depth {
-        data_type = DataType::List(Arc::new(arrow::datatypes::Field::new("item", data_type, true)));
-    }
-    let _item = item_field(element)?;
-    let _plain = field("", of, true)?;
-    Ok(field_over("", of, data_type, true))
 }

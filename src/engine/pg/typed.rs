@@ -57,6 +57,11 @@ impl Typed {
         Typed { expr, of: PgType::plain(oid), at: 0, decimals: None }
     }
 
+    /// The Arrow type, where the expression says it without a schema.
+    pub fn arrow(&self) -> Option<DataType> {
+        list_type(&self.expr)
+    }
+
     /// How many dimensions an array is known to have.
     pub fn depth(&self) -> usize {
         let mut depth = 0;
