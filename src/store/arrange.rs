@@ -7,11 +7,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::SortOptions;
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{DataType, FieldRef};
 use arrow::row::{RowConverter, SortField};
 
+use crate::dictionary::{Collector, Dictionary};
 use crate::error::Result;
 use crate::object::{Column, TableLayout};
 use crate::part::BATCH_ROWS;
@@ -102,6 +103,32 @@ impl Arranged {
     pub(crate) fn chunks(&self, range: Range<usize>) -> impl Iterator<Item = Result<Vec<ArrayRef>>> {
         let order = &self.order[range];
         order.chunks(BATCH_ROWS).map(|rows| self.chunk(rows))
+    }
+
+    /// For every column, the dictionary its values in `range` are stored with, if any.
+    pub(crate) fn dictionaries(&self, range: Range<usize>) -> Result<Vec<Option<Dictionary>>> {
+        let order = &self.order[range];
+        self.columns.iter().map(|column| self.dictionary(order, column)).collect()
+    }
+
+    fn dictionary(&self, order: &[(u32, u32)], column: &Column) -> Result<Option<Dictionary>> {
+        if *column.field.data_type() != DataType::Utf8View {
+            return Ok(None);
+        }
+        let arrays = (0..self.arrays.len()).map(|array| self.array(array, column)).collect::<Result<Vec<_>>>()?;
+        let mut collector = Collector::new(order.len());
+        let every_row = arrays.iter().map(|array| array.len()).sum::<usize>() == order.len();
+        let worth = if every_row {
+            // The same texts in another order: reading arrays from front to back is kinder to the cache.
+            arrays.iter().all(|array| array.as_string_view().iter().all(|text| collector.push(text)))
+        } else {
+            let texts: Vec<_> = arrays.iter().map(|array| array.as_string_view()).collect();
+            order.iter().all(|(array, row)| {
+                let (texts, row) = (texts[*array as usize], *row as usize);
+                collector.push(texts.is_valid(row).then(|| texts.value(row)))
+            })
+        };
+        Ok(worth.then(|| collector.finish()))
     }
 
     fn chunk(&self, rows: &[(u32, u32)]) -> Result<Vec<ArrayRef>> {

@@ -72,7 +72,7 @@ pub(crate) fn rewrite(
             level,
             run,
         };
-        let part = part::write(&shared.place, &spec, arranged.chunks(start..rows.min(start + per_part)))?;
+        let part = part::write(&shared.place, &spec, &arranged, start..rows.min(start + per_part))?;
         parts.push((u32::try_from(start).expect("row numbers fit 32 bits"), Arc::new(part)));
     }
     let replaced = sources

@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::{Block, MetadataVersion, root_as_footer, root_as_message};
 use bytes::Bytes;
 
 use crate::codec::{Put, Reader};
+use crate::dictionary;
 use crate::error::{Result, StoreError};
 use crate::manifest::FileSum;
 use crate::zone::{ColumnSummary, ZoneBuilder, Zones};
@@ -38,9 +39,9 @@ const SECTION_KEY: u32 = 5;
 /// How a column's values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    Plain,
+    Plain = 0,
     /// Codes into a sorted dictionary.
-    Dictionary,
+    Dictionary = 1,
 }
 
 /// Bytes with a checksum.
@@ -79,7 +80,6 @@ pub(crate) struct Index {
     pub(crate) ids: Vec<ColumnId>,
     pub(crate) batches: Vec<BatchPlace>,
     /// (file column, place) of each dictionary.
-    #[expect(dead_code, reason = "reserved: parts have no dictionary-encoded columns yet")]
     pub(crate) dictionaries: Vec<(u32, BatchPlace)>,
     bytes: Bytes,
     sections: HashMap<(u32, ColumnId), Range>,
@@ -88,7 +88,6 @@ pub(crate) struct Index {
 
 #[derive(Debug)]
 pub(crate) struct ColumnStatistics {
-    pub(crate) encoding: Encoding,
     pub(crate) summary: ColumnSummary,
     pub(crate) zones: Zones,
 }
@@ -177,14 +176,14 @@ impl Index {
         let missing = || StoreError::damaged("index file lacks the statistics of a column");
         let body = section(&self.bytes, &self.sections, SECTION_COLUMN, column)?.ok_or_else(missing)?;
         let mut reader = Reader::new(&body);
-        let encoding = match reader.u8()? {
-            0 => Encoding::Plain,
-            1 => Encoding::Dictionary,
-            other => return Err(StoreError::damaged(format!("column has unknown encoding {other}"))),
-        };
+        // The schema of the `.arrow` file says how the column is stored; the byte here is for tools without it.
+        let encoding = reader.u8()?;
+        if encoding != Encoding::Plain as u8 && encoding != Encoding::Dictionary as u8 {
+            return Err(StoreError::damaged(format!("column has unknown encoding {encoding}")));
+        }
         let summary = ColumnSummary::decode(reader.bytes()?)?;
         let zones = section(&self.bytes, &self.sections, SECTION_ZONE, column)?.ok_or_else(missing)?;
-        Ok(ColumnStatistics { encoding, summary, zones: Zones::decode(&zones)? })
+        Ok(ColumnStatistics { summary, zones: Zones::decode(&zones)? })
     }
 
     /// Checks every section; for `check`.
@@ -292,10 +291,17 @@ pub(crate) fn footer(bytes: &Bytes) -> Result<Footer> {
 /// Builds the index of an `.arrow` file from its bytes. `data` is the sum of the whole file.
 pub(crate) fn build(bytes: &Bytes, table: Oid, part: u32, ids: &[ColumnId], data: FileSum) -> Result<Vec<u8>> {
     let footer = footer(bytes)?;
-    if footer.schema.fields().len() != ids.len() || !footer.dictionaries.is_empty() {
+    if footer.schema.fields().len() != ids.len() {
         return Err(StoreError::damaged("arrow file does not have the columns of its part"));
     }
-    let decoder = FileDecoder::new(Arc::clone(&footer.schema), MetadataVersion::V5);
+    let mut decoder = FileDecoder::new(Arc::clone(&footer.schema), MetadataVersion::V5);
+    let mut dictionaries = Vec::with_capacity(footer.dictionaries.len());
+    for block in &footer.dictionaries {
+        let (column, place) = locate_dictionary(bytes, block, &footer.schema)?;
+        let buffer = Buffer::from(cut(bytes, place.offset, place.meta.len + place.body_len)?);
+        decoder.read_dictionary(block, &buffer)?;
+        dictionaries.push((column, place));
+    }
     let mut zones: Vec<ZoneBuilder> = ids.iter().map(|_| ZoneBuilder::default()).collect();
     let mut places = Vec::with_capacity(footer.batches.len());
     let mut rows = 0;
@@ -307,31 +313,48 @@ pub(crate) fn build(bytes: &Bytes, table: Oid, part: u32, ids: &[ColumnId], data
             .ok_or_else(|| StoreError::damaged("arrow file has an empty message"))?;
         rows += u64::from(place.rows);
         for (zone, column) in zones.iter_mut().zip(batch.columns()) {
-            zone.push(column)?;
+            match dictionary::split(column) {
+                None => zone.push(column)?,
+                Some((keys, values)) => zone.push(&dictionary::gather(&keys, &dictionary::views(&values)?)?)?,
+            }
         }
         places.push(place);
     }
     let mut sections = Vec::new();
     for (position, (zone, id)) in zones.into_iter().zip(ids).enumerate() {
         let column_bytes = places.iter().map(|place| place.columns[position].len).sum();
-        let (zones, summary) = zone.finish(footer.schema.field(position).data_type(), column_bytes)?;
-        let mut column = vec![0];
+        let stored = footer.schema.field(position).data_type();
+        let (encoding, data_type) = match stored {
+            DataType::Dictionary(..) => (Encoding::Dictionary, &DataType::Utf8View),
+            other => (Encoding::Plain, other),
+        };
+        let (zones, summary) = zone.finish(data_type, column_bytes)?;
+        let mut column = vec![encoding as u8];
         column.put_bytes(&summary.encode()?);
         sections.push((SECTION_COLUMN, *id, column));
         sections.push((SECTION_ZONE, *id, zones.encode()?));
     }
-    sections.push((SECTION_CRC, 0, encode_places(footer.range, ids, &places)));
+    sections.push((SECTION_CRC, 0, encode_places(footer.range, ids, &places, &dictionaries)));
     Ok(assemble(table, part, rows, places.len(), data, &sections))
 }
 
-fn encode_places(footer: Range, ids: &[ColumnId], places: &[BatchPlace]) -> Vec<u8> {
+fn encode_places(
+    footer: Range,
+    ids: &[ColumnId],
+    places: &[BatchPlace],
+    dictionaries: &[(u32, BatchPlace)],
+) -> Vec<u8> {
     let mut out = Vec::new();
     put_range(&mut out, footer);
     out.put_u32(u32::try_from(ids.len()).expect("bounded by COLUMNS_MAX"));
     ids.iter().for_each(|id| out.put_u32(*id));
     out.put_u32(u32::try_from(places.len()).expect("bounded by part_max_rows"));
     places.iter().for_each(|place| put_place(&mut out, place));
-    out.put_u32(0);
+    out.put_u32(u32::try_from(dictionaries.len()).expect("bounded by COLUMNS_MAX"));
+    for (column, place) in dictionaries {
+        out.put_u32(*column);
+        put_place(&mut out, place);
+    }
     out
 }
 
@@ -368,18 +391,53 @@ fn assemble(
     out
 }
 
+/// A block of the file, taken apart.
+struct Message {
+    offset: u64,
+    meta: Bytes,
+    body: Bytes,
+}
+
+impl Message {
+    fn read(bytes: &Bytes, block: &Block) -> Result<Self> {
+        let negative = || StoreError::damaged("arrow block has a negative offset");
+        let offset = u64::try_from(block.offset()).map_err(|_| negative())?;
+        let meta_len = u64::try_from(block.metaDataLength()).map_err(|_| negative())?;
+        let body_len = u64::try_from(block.bodyLength()).map_err(|_| negative())?;
+        let meta = cut(bytes, offset, meta_len)?;
+        let body = cut(bytes, offset + meta_len, body_len)?;
+        Ok(Self { offset, meta, body })
+    }
+
+    fn parse(&self) -> Result<arrow::ipc::Message<'_>> {
+        // A message starts with the continuation mark and its length, eight bytes together.
+        let message = self.meta.get(8..).ok_or_else(|| StoreError::damaged("arrow message is too short"))?;
+        root_as_message(message).map_err(|error| StoreError::damaged(format!("arrow message does not decode: {error}")))
+    }
+
+    fn place(&self, rows: i64, columns: Vec<Range>) -> Result<BatchPlace> {
+        let (meta_len, body_len) = (self.meta.len() as u64, self.body.len() as u64);
+        Ok(BatchPlace {
+            offset: self.offset,
+            meta: Range { offset: self.offset, len: meta_len, crc: crc32c::crc32c(&self.meta) },
+            body_len,
+            rows: u32::try_from(rows).map_err(|_| StoreError::damaged("arrow batch has too many rows"))?,
+            columns,
+        })
+    }
+
+    /// A range of the body, with its checksum.
+    fn range(&self, from: u64, to: u64) -> Result<Range> {
+        let len = to.saturating_sub(from);
+        let crc = crc32c::crc32c(&cut(&self.body, from, len)?);
+        Ok(Range { offset: self.offset + self.meta.len() as u64 + from, len, crc })
+    }
+}
+
 /// Where the columns of one record batch lie.
 fn locate(bytes: &Bytes, block: &Block, schema: &SchemaRef) -> Result<BatchPlace> {
-    let negative = || StoreError::damaged("arrow block has a negative offset");
-    let offset = u64::try_from(block.offset()).map_err(|_| negative())?;
-    let meta_len = u64::try_from(block.metaDataLength()).map_err(|_| negative())?;
-    let body_len = u64::try_from(block.bodyLength()).map_err(|_| negative())?;
-    let meta = cut(bytes, offset, meta_len)?;
-    let body = cut(bytes, offset + meta_len, body_len)?;
-    // A message starts with the continuation mark and its length, eight bytes together.
-    let message = meta.get(8..).ok_or_else(|| StoreError::damaged("arrow message is too short"))?;
-    let message = root_as_message(message)
-        .map_err(|error| StoreError::damaged(format!("arrow message does not decode: {error}")))?;
+    let read = Message::read(bytes, block)?;
+    let message = read.parse()?;
     let batch = message.header_as_record_batch().ok_or_else(|| StoreError::damaged("arrow message is no batch"))?;
     let buffers: Vec<(u64, u64)> = batch
         .buffers()
@@ -395,16 +453,23 @@ fn locate(bytes: &Bytes, block: &Block, schema: &SchemaRef) -> Result<BatchPlace
         next += count;
         let from = mine.first().map_or(0, |b| b.0);
         let to = mine.last().map_or(0, |b| b.0 + b.1);
-        let crc = crc32c::crc32c(&cut(&body, from, to.saturating_sub(from))?);
-        columns.push(Range { offset: offset + meta_len + from, len: to.saturating_sub(from), crc });
+        columns.push(read.range(from, to)?);
     }
-    Ok(BatchPlace {
-        offset,
-        meta: Range { offset, len: meta_len, crc: crc32c::crc32c(&meta) },
-        body_len,
-        rows: u32::try_from(batch.length()).map_err(|_| StoreError::damaged("arrow batch has too many rows"))?,
-        columns,
-    })
+    read.place(batch.length(), columns)
+}
+
+/// The column a dictionary belongs to, and where it lies. Arrow numbers dictionaries in the order of their fields.
+fn locate_dictionary(bytes: &Bytes, block: &Block, schema: &SchemaRef) -> Result<(u32, BatchPlace)> {
+    let read = Message::read(bytes, block)?;
+    let message = read.parse()?;
+    let wrong = || StoreError::damaged("arrow message is no dictionary of the schema");
+    let dictionary = message.header_as_dictionary_batch().ok_or_else(wrong)?;
+    let nth = usize::try_from(dictionary.id()).map_err(|_| wrong())?;
+    let encoded = |(_, field): &(u32, &FieldRef)| matches!(field.data_type(), DataType::Dictionary(..));
+    let (column, _) = (0..).zip(schema.fields()).filter(encoded).nth(nth).ok_or_else(wrong)?;
+    let rows = dictionary.data().ok_or_else(wrong)?.length();
+    let whole = read.range(0, read.body.len() as u64)?;
+    Ok((column, read.place(rows, vec![whole])?))
 }
 
 /// Buffers a column of this type has in an IPC body. `variadic` holds the view columns' counts, next one last.

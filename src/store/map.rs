@@ -28,16 +28,20 @@ pub(crate) fn map_file(file: &File) -> io::Result<Bytes> {
     Ok(Bytes::from_owner(map))
 }
 
-/// Decodes one column of a record batch whose bytes this store wrote and whose crc was just checked.
+/// Decodes one column of a record batch, with its dictionary if it has one, from bytes this store wrote and whose crc
+/// was just checked.
 pub(crate) fn decode_trusted(
     schema: SchemaRef,
     column: usize,
-    block: &Block,
-    bytes: &Buffer,
+    (block, bytes): (&Block, &Buffer),
+    dictionary: Option<(&Block, &Buffer)>,
 ) -> Result<Option<RecordBatch>, ArrowError> {
     let decoder = FileDecoder::new(schema, MetadataVersion::V5).with_projection(vec![column]);
     // Safety: the crc32c of exactly these buffers matched the one computed from valid arrays when they were written,
     // so they are the bytes of arrays that passed arrow's validation then.
-    let decoder = unsafe { decoder.with_skip_validation(true) };
+    let mut decoder = unsafe { decoder.with_skip_validation(true) };
+    if let Some((block, bytes)) = dictionary {
+        decoder.read_dictionary(block, bytes)?;
+    }
     decoder.read_record_batch(block, bytes)
 }

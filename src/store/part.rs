@@ -12,15 +12,17 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::ArrayRef;
 use arrow::buffer::Buffer;
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
+use crate::arrange::Arranged;
+use crate::dictionary::{self, Dictionary};
 use crate::disk::{Disk, DiskFile, at};
 use crate::error::{Result, StoreError};
-use crate::index_file::{self, Encoding, Index, Range};
+use crate::index_file::{self, BatchPlace, Index, Range};
 use crate::manifest::{FileSum, ManifestEntry, PartFormat};
 use crate::source::Chunk;
 use crate::zone::{ColumnSummary, Zones};
@@ -78,8 +80,24 @@ struct OpenPart {
     data: Bytes,
     index: Index,
     schema: SchemaRef,
-    /// Decoded chunks whose crc matched, by batch * columns + column.
+    /// Decoded chunks whose crc matched, by batch * columns + column. Dictionary columns hold their codes.
     checked: Vec<OnceLock<ArrayRef>>,
+    /// Views of the dictionary of each column that has one.
+    dictionaries: Vec<OnceLock<ArrayRef>>,
+}
+
+/// A column of a chunk as stored.
+#[derive(Debug, Clone)]
+pub enum Encoded {
+    /// Values in the type they were written in.
+    Plain(ArrayRef),
+    /// Codes (UInt8 or UInt16, with the column's NULLs) into the part's sorted dictionary.
+    Dictionary {
+        /// The codes of the chunk's rows.
+        keys: ArrayRef,
+        /// Utf8View, ascending by bytes, the same array for every chunk of the part.
+        values: ArrayRef,
+    },
 }
 
 impl Drop for Part {
@@ -175,7 +193,8 @@ impl Part {
         }
         let footer = index_file::footer(&data)?;
         let checked = (0..index.batches.len() * index.ids.len()).map(|_| OnceLock::new()).collect();
-        Ok(OpenPart { data, index, schema: footer.schema, checked })
+        let dictionaries = index.ids.iter().map(|_| OnceLock::new()).collect();
+        Ok(OpenPart { data, index, schema: footer.schema, checked, dictionaries })
     }
 
     fn read_index(&self, path: &Path) -> Result<Index> {
@@ -223,31 +242,63 @@ impl Part {
     }
 
     /// A column of a chunk as stored; None when the part is older than the column.
-    pub(crate) fn column(&self, chunk: usize, column: ColumnId) -> Result<Option<ArrayRef>> {
+    pub(crate) fn encoded(&self, chunk: usize, column: ColumnId) -> Result<Option<Encoded>> {
         let open = self.opened()?;
         let Some(position) = open.index.position(column) else { return Ok(None) };
         let slot = open
             .checked
             .get(chunk * open.index.ids.len() + position)
             .ok_or_else(|| StoreError::internal("part has no such chunk"))?;
-        if let Some(array) = slot.get() {
-            return Ok(Some(Arc::clone(array)));
+        let dictionary = matches!(open.schema.field(position).data_type(), DataType::Dictionary(..));
+        if slot.get().is_none() {
+            let array = self.decode(open, chunk, position)?;
+            let array = match dictionary::split(&array) {
+                None => array,
+                Some((keys, values)) => {
+                    if open.dictionaries[position].get().is_none() {
+                        let views = dictionary::views(&values)?;
+                        open.dictionaries[position].get_or_init(|| views);
+                    }
+                    keys
+                }
+            };
+            slot.get_or_init(|| array);
         }
-        let array = self.decode(open, chunk, position)?;
-        Ok(Some(Arc::clone(slot.get_or_init(|| array))))
+        let array = Arc::clone(slot.get().ok_or_else(|| StoreError::internal("the chunk was just decoded"))?);
+        if !dictionary {
+            return Ok(Some(Encoded::Plain(array)));
+        }
+        let values = open.dictionaries[position].get();
+        let values = Arc::clone(values.ok_or_else(|| StoreError::internal("codes come with their dictionary"))?);
+        Ok(Some(Encoded::Dictionary { keys: array, values }))
+    }
+
+    /// As [`Part::encoded`], dictionaries resolved.
+    pub(crate) fn column(&self, chunk: usize, column: ColumnId) -> Result<Option<ArrayRef>> {
+        Ok(match self.encoded(chunk, column)? {
+            None => None,
+            Some(Encoded::Plain(array)) => Some(array),
+            Some(Encoded::Dictionary { keys, values }) => Some(dictionary::gather(&keys, &values)?),
+        })
     }
 
     fn decode(&self, open: &OpenPart, chunk: usize, position: usize) -> Result<ArrayRef> {
         let place = &open.index.batches[chunk];
         self.check(open, place.meta, chunk, position)?;
         self.check(open, place.columns[position], chunk, position)?;
-        let start = usize::try_from(place.offset).map_err(|_| StoreError::internal("offset beyond memory"))?;
-        let len = usize::try_from(place.meta.len + place.body_len)
-            .map_err(|_| StoreError::internal("block beyond memory"))?;
-        let end = start.checked_add(len).filter(|end| *end <= open.data.len());
-        let end = end.ok_or_else(|| StoreError::damaged("a block reaches past the end of its file"))?;
-        let buffer = Buffer::from(open.data.slice(start..end));
-        let batch = crate::map::decode_trusted(Arc::clone(&open.schema), position, &place.block()?, &buffer)?;
+        let mut dictionary = None;
+        if let Some((_, place)) = open.index.dictionaries.iter().find(|(of, _)| *of as usize == position) {
+            self.check(open, place.meta, chunk, position)?;
+            self.check(open, place.columns[0], chunk, position)?;
+            dictionary = Some((place.block()?, block_bytes(&open.data, place)?));
+        }
+        let bytes = block_bytes(&open.data, place)?;
+        let batch = crate::map::decode_trusted(
+            Arc::clone(&open.schema),
+            position,
+            (&place.block()?, &bytes),
+            dictionary.as_ref().map(|(block, bytes)| (block, bytes)),
+        )?;
         let array = batch.and_then(|batch| batch.columns().first().cloned());
         let array = array.ok_or_else(|| StoreError::damaged("a record batch is empty"))?;
         if array.len() != self.chunks[chunk].rows {
@@ -293,11 +344,15 @@ impl Part {
         }
         Ok(())
     }
+}
 
-    #[expect(dead_code, reason = "read by the dictionary path of the scan once parts have dictionaries")]
-    pub(crate) fn encoding(&self, column: ColumnId) -> Option<Encoding> {
-        Some(self.statistics(column)?.encoding)
-    }
+/// The bytes of a block, in place.
+fn block_bytes(data: &Bytes, place: &BatchPlace) -> Result<Buffer> {
+    let beyond = || StoreError::damaged("a block reaches past the end of its file");
+    let start = usize::try_from(place.offset).map_err(|_| beyond())?;
+    let len = usize::try_from(place.meta.len.saturating_add(place.body_len)).map_err(|_| beyond())?;
+    let end = start.checked_add(len).filter(|end| *end <= data.len()).ok_or_else(beyond)?;
+    Ok(Buffer::from(data.slice(start..end)))
 }
 
 /// What a part is made of.
@@ -312,18 +367,19 @@ pub(crate) struct PartSpec<'a> {
     pub(crate) run: u32,
 }
 
-/// Writes a part. Every batch but the last has [`BATCH_ROWS`] rows. The files are durable when this returns; they
-/// vanish again when the part is dropped before [`Part::keep`].
+/// Writes the rows in `range` as a part. The files are durable when this returns; they vanish again when the part is
+/// dropped before [`Part::keep`].
 pub(crate) fn write(
     place: &Arc<PartPlace>,
     spec: &PartSpec<'_>,
-    batches: impl Iterator<Item = Result<Vec<ArrayRef>>>,
+    arranged: &Arranged,
+    range: std::ops::Range<usize>,
 ) -> Result<Part> {
     let dir = place.dir(spec.table);
     create_part_dir(place, &dir)?;
     let tmp = place.data_dir.join("tmp").join(format!("{}-{:08x}.arrow", spec.table, spec.number));
     let idx_tmp = tmp.with_extension("idx");
-    let written = write_files(place, spec, batches, &tmp, &idx_tmp);
+    let written = write_files(place, spec, arranged, range, &tmp, &idx_tmp);
     if written.is_err() {
         for path in [&tmp, &idx_tmp] {
             if let Err(error) = place.disk.unlink(path) {
@@ -368,19 +424,26 @@ fn create_part_dir(place: &PartPlace, dir: &Path) -> Result<()> {
 fn write_files(
     place: &PartPlace,
     spec: &PartSpec<'_>,
-    batches: impl Iterator<Item = Result<Vec<ArrayRef>>>,
+    arranged: &Arranged,
+    range: std::ops::Range<usize>,
     tmp: &Path,
     idx_tmp: &Path,
 ) -> Result<(u64, FileSum, FileSum)> {
     let disk = place.disk.as_ref();
-    let schema = Arc::new(part_schema(place, spec));
+    let dictionaries = arranged.dictionaries(range.clone())?;
+    let schema = Arc::new(part_schema(place, spec, &dictionaries));
     let file = at("create", tmp, disk.create(tmp))?;
     let options = IpcWriteOptions::try_new(64, false, MetadataVersion::V5)?;
     let output = DiskWriter { file: Arc::clone(&file), offset: 0, pending: Vec::new(), crc: 0 };
     let mut writer = FileWriter::try_new_with_options(output, &schema, options)?;
     let mut rows = 0;
-    for columns in batches {
-        let batch = RecordBatch::try_new(Arc::clone(&schema), columns?)?;
+    for columns in arranged.chunks(range) {
+        let encode = |(column, dictionary): (ArrayRef, &Option<Dictionary>)| match dictionary {
+            Some(dictionary) => dictionary.encode(&column),
+            None => Ok(column),
+        };
+        let columns = columns?.into_iter().zip(&dictionaries).map(encode).collect::<Result<Vec<_>>>()?;
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
         rows += batch.num_rows() as u64;
         writer.write(&batch).map_err(|error| io_inside(error, tmp))?;
     }
@@ -403,7 +466,7 @@ fn io_inside(error: arrow::error::ArrowError, path: &Path) -> StoreError {
     }
 }
 
-fn part_schema(place: &PartPlace, spec: &PartSpec<'_>) -> Schema {
+fn part_schema(place: &PartPlace, spec: &PartSpec<'_>, dictionaries: &[Option<Dictionary>]) -> Schema {
     let ids: Vec<String> = spec.ids.iter().map(ToString::to_string).collect();
     let metadata = [
         ("tributary.format", "1".to_owned()),
@@ -415,8 +478,11 @@ fn part_schema(place: &PartPlace, spec: &PartSpec<'_>) -> Schema {
     let metadata = metadata.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     // Dropped names may repeat in one file and constraints change later: only types bind old parts, so every field
     // is nullable here.
-    let fields: Vec<FieldRef> =
-        spec.fields.iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect();
+    let stored = |(field, dictionary): (&FieldRef, &Option<Dictionary>)| -> FieldRef {
+        let data_type = dictionary.as_ref().map_or_else(|| field.data_type().clone(), Dictionary::data_type);
+        Arc::new(field.as_ref().clone().with_nullable(true).with_data_type(data_type))
+    };
+    let fields: Vec<FieldRef> = spec.fields.iter().zip(dictionaries).map(stored).collect();
     Schema::new_with_metadata(fields, metadata)
 }
 

@@ -14,7 +14,7 @@ use crate::ColumnId;
 use crate::delta::Delta;
 use crate::error::{Result, StoreError};
 use crate::object::Column;
-use crate::part::Part;
+use crate::part::{Encoded, Part};
 use crate::zone::{ColumnSummary, Zones};
 
 /// Numbers from here on name own rows of a transaction; never stored.
@@ -108,6 +108,20 @@ impl Source {
             Some(array) if array.data_type() == column.field.data_type() => Ok(array),
             Some(array) => Ok(arrow::compute::cast(&array, column.field.data_type())?),
         }
+    }
+
+    /// A column of a chunk as stored, for predicates that are cheaper on a dictionary than on its rows; None when the
+    /// source lacks the column or stores another type than the column has now (then use [`Source::column`]).
+    pub fn encoded(&self, chunk: usize, column: &Column) -> Result<Option<Encoded>> {
+        let found = match &self.body {
+            Body::Part(part) => part.encoded(chunk, column.id)?,
+            Body::Delta(delta) => delta.batches()[chunk].column(column.id).cloned().map(Encoded::Plain),
+        };
+        let wanted = column.field.data_type();
+        Ok(found.filter(|found| match found {
+            Encoded::Plain(array) => array.data_type() == wanted,
+            Encoded::Dictionary { values, .. } => values.data_type() == wanted,
+        }))
     }
 
     /// Whether rows of this source have the column stored, rather than its default.

@@ -303,7 +303,7 @@ impl Txn {
         let (ids, fields) = arrange::part_columns(&layout);
         let spec =
             PartSpec { table, number, ids: &ids, fields: &fields, min_seq: seq, max_seq: seq, level: 0, run: number };
-        let part = part::write(&shared.place, &spec, arranged.chunks(0..arranged.rows()))?;
+        let part = part::write(&shared.place, &spec, &arranged, 0..arranged.rows())?;
         writes.staged.push((part_number, Arc::new(part)));
         if observed {
             let rows = Arc::new(arranged.new_rows(0));

@@ -157,12 +157,57 @@ fn read_plainly(store: &Store, batch: &RecordBatch) {
         for part in reader {
             let part = part.unwrap();
             for (a, b) in part.columns().iter().zip(batch.columns()) {
-                assert_eq!(**a, *b.slice(found, part.num_rows()));
+                let plain = arrow::compute::cast(a, b.data_type()).unwrap();
+                assert_eq!(*plain, *b.slice(found, part.num_rows()));
             }
             found += part.num_rows();
         }
     }
     assert_eq!(found, batch.num_rows());
+}
+
+#[test]
+fn texts_of_few_values_are_codes_and_come_out_as_views() {
+    for (distinct, repeats, stored) in [(256, 1, "UInt8"), (257, 8, "UInt16"), (257, 7, "plain"), (9_000, 8, "UInt16")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).unwrap();
+        let mut layout = TableLayout::new([Arc::new(Field::new("t", DataType::Utf8View, true))]);
+        layout.order_by = vec![1];
+        let text = |n: usize| format!("{n:05}{}", if n.is_multiple_of(2) { "" } else { " and too long for a view" });
+        let mut texts: Vec<Option<String>> = (0..distinct * repeats).map(|i| Some(text(i % distinct))).collect();
+        texts.extend([None, None, None]);
+        let array: StringViewArray = texts.iter().map(Option::as_deref).collect();
+        let batch = RecordBatch::try_new(layout.schema(), vec![Arc::new(array)]).unwrap();
+        let mut txn = store.begin(Isolation::ReadCommitted);
+        let layout = Some(Arc::new(layout));
+        txn.ddl(Object { oid: TABLE, kind: b't', name_key: [].into(), body: [].into(), layout }).unwrap();
+        txn.append(TABLE, batch).unwrap();
+        store.commit(txn).wait().unwrap();
+        store.checkpoint().unwrap();
+        let snapshot = store.snapshot();
+        let table = snapshot.table(TABLE).unwrap();
+        let (source, column) = (&table.sources()[0], table.layout().column(1).unwrap());
+        texts.sort_by(|a, b| (a.is_none(), a).cmp(&(b.is_none(), b)));
+        let mut first = 0;
+        for (index, chunk) in source.chunks().iter().enumerate() {
+            let found = source.column(index, column).unwrap();
+            let found: Vec<Option<&str>> = found.as_string_view().iter().collect();
+            let expected: Vec<Option<&str>> = texts[first..first + chunk.rows].iter().map(Option::as_deref).collect();
+            assert_eq!(found, expected, "{distinct} distinct, {repeats} times");
+            first += chunk.rows;
+            let encoding = match source.encoded(index, column).unwrap().unwrap() {
+                crate::Encoded::Plain(_) => "plain".to_owned(),
+                crate::Encoded::Dictionary { keys, values } => {
+                    assert_eq!(values.data_type(), &DataType::Utf8View);
+                    keys.data_type().to_string()
+                }
+            };
+            assert_eq!(encoding, stored, "{distinct} distinct, {repeats} times");
+        }
+        let zones = source.zones(1).unwrap();
+        assert_eq!(zones.min.as_string_view().value(0), texts[0].as_deref().unwrap());
+    }
 }
 
 #[test]
