@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::execution::SessionState;
 use tributary_pg::error::PgError;
+use tributary_pg::reg_names::RegNamesHandle;
 use tributary_pg::{TextStyle, sqlstate};
 use tributary_store::Txn;
 
@@ -21,6 +22,7 @@ use super::prepared::{Dependencies, Outcome, Portal, PortalState, Prepared};
 use super::session_vars::SessionVars;
 use super::settings::{REPORTED, Settings};
 use super::statement;
+use super::system::SessionNames;
 use super::transaction::{Isolation, Transaction, TransactionStatus, in_failed_block};
 use super::{Engine, Login};
 use crate::dialect::{self, Statement};
@@ -247,8 +249,11 @@ impl Session {
             "bytea_output",
             "roaringbitmap.output_format",
         ];
+        // Looked up before the settings are locked: both read them.
+        let path = Arc::from(self.lookup_path(&self.current_user()));
+        let names = SessionNames { catalog: self.catalog(), path };
         let settings = self.settings();
-        let mut style = TextStyle::default();
+        let mut style = TextStyle { reg_names: RegNamesHandle::new(Arc::new(names)), ..TextStyle::default() };
         for name in NAMES {
             if let Some(value) = settings.get(name)
                 && let Err(error) = style.set(name, &value)
@@ -401,6 +406,9 @@ impl Session {
         state.config_mut().options_mut().extensions.insert(view.vars.clone());
         state.execution_props_mut().query_execution_start_time =
             Some(chrono::DateTime::from(view.vars.transaction_started_at));
+        // Functions see the session through these options only.
+        let options = Arc::clone(state.config_options());
+        state.execution_props_mut().config_options = Some(options);
         state
     }
 

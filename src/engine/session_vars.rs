@@ -7,12 +7,15 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use tributary_pg::reg_names::RegNamesHandle;
+
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 
 use super::Engine;
 use super::activity::Backend;
 use super::catalog::Catalog;
 use super::settings::Settings;
+use super::system::SessionNames;
 
 /// The session as functions see it, fixed for one statement but for [`SessionVars::settings`].
 #[derive(Clone)]
@@ -57,6 +60,12 @@ impl SessionVars {
     /// The session of the statement these options belong to.
     pub fn of(options: &ConfigOptions) -> Option<&Self> {
         options.extensions.get::<Self>()
+    }
+
+    /// Names behind reg* values, for printers and parsers.
+    pub(crate) fn reg_names(&self) -> RegNamesHandle {
+        let names = SessionNames { catalog: Arc::clone(&self.catalog), path: Arc::clone(&self.search_path) };
+        RegNamesHandle::new(Arc::new(names))
     }
 
     /// Bytes a table takes, in parts and in memory; 0 for what the store does not keep.

@@ -11,6 +11,7 @@ mod functions;
 pub mod library;
 mod live;
 pub mod provider;
+mod reg_names;
 pub mod relation;
 pub mod rows;
 pub(super) mod views;
@@ -26,6 +27,7 @@ use tributary_pg::sqlstate;
 use super::catalog::{Membership, RoleObject};
 use super::planner::ReadView;
 use provider::ComputedTable;
+pub(super) use reg_names::SessionNames;
 use relation::relation;
 use rows::Rows;
 

@@ -15,6 +15,7 @@ pub mod type_table;
 pub mod types;
 pub mod typmod;
 
+pub mod reg_names;
 pub mod style;
 pub mod zone;
 pub mod zone_table;

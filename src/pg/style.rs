@@ -5,6 +5,7 @@
 //! work.
 
 use crate::error::{PgError, PgResult};
+use crate::reg_names::RegNamesHandle;
 use crate::sqlstate;
 use crate::zone::Zone;
 
@@ -92,6 +93,8 @@ pub struct TextStyle {
     pub bytea_output: ByteaOutput,
     /// roaringbitmap.output_format.
     pub roaringbitmap_output: RoaringBitmapOutput,
+    /// Names behind reg* values.
+    pub reg_names: RegNamesHandle,
 }
 
 impl Default for TextStyle {
@@ -104,6 +107,7 @@ impl Default for TextStyle {
             extra_float_digits: 1,
             bytea_output: ByteaOutput::default(),
             roaringbitmap_output: RoaringBitmapOutput::default(),
+            reg_names: RegNamesHandle::default(),
         }
     }
 }

@@ -146,7 +146,9 @@ impl TextPrinter {
             TypeKind::Int4 => plain::integers(array.as_primitive::<Int32Type>(), out),
             TypeKind::Int8 => plain::integers(array.as_primitive::<Int64Type>(), out),
             TypeKind::Oid => plain::integers(array.as_primitive::<UInt32Type>(), out),
-            TypeKind::Reg => plain::reg(array.as_primitive::<UInt32Type>(), out),
+            TypeKind::Reg => {
+                plain::reg(array.as_primitive::<UInt32Type>(), self.ty.oid, self.style.reg_names.get(), out);
+            }
             TypeKind::Float4 => {
                 float::float4_column(array.as_primitive::<Float32Type>(), self.style.extra_float_digits, out);
             }

@@ -22,7 +22,7 @@ use tributary_pg::sqlstate;
 
 use super::call::Call;
 use super::kernels::{Decimal, numeric};
-use super::signatures::{Oid, display_name, element_of, oid, signatures};
+use super::signatures::{Oid, display_name, element_of, oid};
 use super::types::{PgType, arrow_type, field, field_over, numeric_parts};
 use crate::engine::session_vars::SessionVars;
 
@@ -31,7 +31,7 @@ const STYLE_SETTINGS: [&str; 5] = ["DateStyle", "IntervalStyle", "TimeZone", "ex
 
 /// The session's ways to read and print values.
 pub(super) fn style_of_session(session: &SessionVars) -> TextStyle {
-    let mut style = TextStyle::default();
+    let mut style = TextStyle { reg_names: session.reg_names(), ..TextStyle::default() };
     for name in STYLE_SETTINGS {
         if let Some(value) = session.setting(name) {
             // The settings table has checked the value; one it would refuse keeps the default.
@@ -180,10 +180,14 @@ fn parse_sized(
         oid::CIDR => strings(texts, input::parse_cidr)?,
         oid::INT2VECTOR | oid::OIDVECTOR => vectors(texts, to.oid, data_type)?,
         oid::OID | oid::XID => Arc::new(primitives::<UInt32Type>(texts, input::parse_oid)?),
-        oid::REGTYPE => Arc::new(primitives::<UInt32Type>(texts, |text| type_number(text))?),
         _ if *data_type == DataType::UInt32 => Arc::new(primitives::<UInt32Type>(texts, |text| {
-            input::parse_oid(text)
-                .map_err(|_| PgError::unsupported(format!("a name as {} is not supported here", display_name(to.oid))))
+            if text.starts_with(|c: char| c.is_ascii_digit()) {
+                return input::parse_oid(text);
+            }
+            match context.style.reg_names.get() {
+                Some(names) => names.find(to.oid, text),
+                None => Err(PgError::unsupported(format!("a name as {} is not supported here", display_name(to.oid)))),
+            }
         })?),
         other => match element_of(other) {
             Some(element) => lists(texts, PgType { oid: element, typmod: to.typmod }, data_type, context)?,
@@ -192,16 +196,6 @@ fn parse_sized(
             }
         },
     })
-}
-
-fn type_number(text: &str) -> Result<u32, PgError> {
-    if let Ok(number) = text.trim().parse() {
-        return Ok(number);
-    }
-    match tributary_pg::types::parse_type(text) {
-        Ok((row, _)) => Ok(row.oid),
-        Err(error) => signatures().type_named(text.trim()).ok_or(error),
-    }
 }
 
 fn parse_decimal(text: &str, parts: Option<(i32, i32)>) -> Result<Decimal, PgError> {

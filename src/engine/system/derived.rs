@@ -12,7 +12,7 @@ mod roles;
 mod types;
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use tributary_pg::error::PgResult;

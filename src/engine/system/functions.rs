@@ -8,7 +8,7 @@
 mod arguments;
 mod definitions;
 mod information;
-mod names;
+pub(in crate::engine) mod names;
 mod rights;
 mod session;
 mod sizes;
@@ -34,6 +34,14 @@ use crate::engine::session_vars::SessionVars;
 
 pub(super) use session::micros;
 
+/// A catalog and the schemas searched in it.
+pub(in crate::engine) struct Place<'a> {
+    /// The catalog.
+    pub catalog: &'a Catalog,
+    /// Schemas searched, in order.
+    pub path: &'a [String],
+}
+
 /// What a function may know.
 pub(super) struct Scope<'a> {
     /// The session.
@@ -47,6 +55,11 @@ pub(super) struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// Where names are looked up.
+    pub(super) fn place(&self) -> Place<'_> {
+        Place { catalog: self.catalog, path: self.path }
+    }
+
     /// The role in force.
     pub(super) fn role(&self) -> Option<&Arc<RoleObject>> {
         self.catalog.role(&self.vars.current_user)

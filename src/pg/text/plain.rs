@@ -6,6 +6,7 @@ use arrow::datatypes::UInt32Type;
 use super::ColumnText;
 use crate::error::PgResult;
 use crate::input::bitmap::{read_32, read_64};
+use crate::reg_names::RegNames;
 use crate::style::ByteaOutput;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -20,13 +21,21 @@ where
     out.fill(values.len(), |row, bytes| bytes.extend_from_slice(buffer.format(values[row]).as_bytes()));
 }
 
-/// A column of reg* without names: numbers, `-` for 0.
-pub(crate) fn reg(array: &PrimitiveArray<UInt32Type>, out: &mut ColumnText) {
+/// A column of reg*: names where they are known, else numbers; `-` for 0.
+pub(crate) fn reg(
+    array: &PrimitiveArray<UInt32Type>,
+    reg_type: u32,
+    names: Option<&dyn RegNames>,
+    out: &mut ColumnText,
+) {
     let values = array.values();
     let mut buffer = itoa::Buffer::new();
     out.fill(values.len(), |row, bytes| match values[row] {
         0 => bytes.push(b'-'),
-        oid => bytes.extend_from_slice(buffer.format(oid).as_bytes()),
+        oid => match names.and_then(|names| names.name(reg_type, oid)) {
+            Some(name) => bytes.extend_from_slice(name.as_bytes()),
+            None => bytes.extend_from_slice(buffer.format(oid).as_bytes()),
+        },
     });
 }
 

@@ -138,7 +138,7 @@ fn column_list(table: &TableObject, attnums: &[i16]) -> String {
 
 /// A table's name, qualified when search_path does not find it.
 fn relation_text(scope: &Scope<'_>, table: &TableObject) -> String {
-    if super::names::relation_is_visible(scope, table.oid) == Some(true) {
+    if super::names::relation_is_visible(&scope.place(), table.oid) == Some(true) {
         quote_ident(&table.name)
     } else {
         qualified(scope, table)

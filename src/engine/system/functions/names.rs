@@ -7,7 +7,7 @@ use tributary_pg::sqlstate;
 use tributary_pg::types;
 
 use super::arguments::{integer, oid, text};
-use super::{Definition, Scope, function};
+use super::{Definition, Place, Scope, function};
 use crate::engine::catalog::deparse::{quote_ident, quote_literal};
 use crate::engine::catalog::{Catalog, Relation, oid as well_known};
 use crate::engine::system::fixed;
@@ -16,7 +16,9 @@ use crate::engine::system::rows::Cell;
 
 /// The functions.
 pub(super) const FUNCTIONS: &[Definition] = &[
-    function("pg_table_is_visible", &[1], "bool", |scope, args| Ok(relation_is_visible(scope, oid(&args[0])?).into())),
+    function("pg_table_is_visible", &[1], "bool", |scope, args| {
+        Ok(relation_is_visible(&scope.place(), oid(&args[0])?).into())
+    }),
     function("pg_type_is_visible", &[1], "bool", type_is_visible),
     function("pg_function_is_visible", &[1], "bool", function_is_visible),
     function("pg_operator_is_visible", &[1], "bool", |_, args| in_catalog("pg_operator", &args[0])),
@@ -50,14 +52,14 @@ pub(super) const FUNCTIONS: &[Definition] = &[
 ];
 
 /// Name, schema and kind of any relation.
-pub(super) struct RelationName<'a> {
+pub(in crate::engine::system) struct RelationName<'a> {
     pub name: &'a str,
     pub schema: u32,
     pub index: bool,
 }
 
 /// A relation by OID: a system relation, a table, a view or an index.
-pub(super) fn relation_name(catalog: &Catalog, relation: u32) -> Option<RelationName<'_>> {
+pub(in crate::engine::system) fn relation_name(catalog: &Catalog, relation: u32) -> Option<RelationName<'_>> {
     if let Some(system) = relation_by_oid(relation) {
         return Some(RelationName { name: system.name, schema: system.schema_oid, index: false });
     }
@@ -71,7 +73,7 @@ pub(super) fn relation_name(catalog: &Catalog, relation: u32) -> Option<Relation
 }
 
 /// Does an unqualified name find this relation and no other before it? `None` if there is no such relation.
-pub(super) fn relation_is_visible(scope: &Scope<'_>, relation_oid: u32) -> Option<bool> {
+pub(in crate::engine::system) fn relation_is_visible(scope: &Place<'_>, relation_oid: u32) -> Option<bool> {
     let found = relation_name(scope.catalog, relation_oid)?;
     let first = scope.path.iter().filter_map(|name| scope.catalog.schema(name)).find(|schema| {
         scope.catalog.relation_exists(schema.oid, found.name) || relation(&schema.name, found.name).is_some()
@@ -79,18 +81,18 @@ pub(super) fn relation_is_visible(scope: &Scope<'_>, relation_oid: u32) -> Optio
     Some(first.is_some_and(|schema| schema.oid == found.schema))
 }
 
-fn schema_on_path(scope: &Scope<'_>, schema: u32) -> bool {
+fn schema_on_path(scope: &Place<'_>, schema: u32) -> bool {
     let name = scope.catalog.schema_name(schema);
     scope.path.iter().any(|path| path == name)
 }
 
 fn type_is_visible(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
     let wanted = oid(&args[0])?;
-    Ok(type_place(scope.catalog, wanted).map(|(_, schema)| schema_on_path(scope, schema)).into())
+    Ok(type_place(scope.catalog, wanted).map(|(_, schema)| schema_on_path(&scope.place(), schema)).into())
 }
 
 /// typname and schema of a type.
-pub(super) fn type_place(catalog: &Catalog, type_oid: u32) -> Option<(String, u32)> {
+pub(in crate::engine::system) fn type_place(catalog: &Catalog, type_oid: u32) -> Option<(String, u32)> {
     if let Some(ty) = fixed::types().get(&type_oid) {
         return Some((ty.name.to_owned(), ty.schema_oid));
     }
@@ -111,7 +113,7 @@ pub(super) fn type_place(catalog: &Catalog, type_oid: u32) -> Option<(String, u3
 fn function_is_visible(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
     let wanted = oid(&args[0])?;
     if let Some(function) = fixed::functions().by_oid.get(&wanted) {
-        return Ok(schema_on_path(scope, function.schema_oid).into());
+        return Ok(schema_on_path(&scope.place(), function.schema_oid).into());
     }
     Ok(crate::engine::system::library::by_oid(wanted).map(|_| true).into())
 }
@@ -132,11 +134,11 @@ fn format_type(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
         Cell::Null => None,
         other => Some(i32::try_from(integer(other)?).unwrap_or(-1)),
     };
-    Ok(type_text(scope, type_oid, typmod).into())
+    Ok(type_text(&scope.place(), type_oid, typmod).into())
 }
 
 /// A type as SQL spells it, qualified when search_path does not find it.
-pub(super) fn type_text(scope: &Scope<'_>, type_oid: u32, typmod: Option<i32>) -> String {
+pub(in crate::engine::system) fn type_text(scope: &Place<'_>, type_oid: u32, typmod: Option<i32>) -> String {
     let known = types::by_oid(type_oid).is_some();
     if type_oid == 0 || known {
         return types::format_type(type_oid, typmod);
@@ -174,7 +176,7 @@ fn user_by_id(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
 }
 
 /// Splits `a.b`, folding what is not quoted.
-pub(super) fn split(name: &str) -> PgResult<Vec<String>> {
+pub(in crate::engine::system) fn split(name: &str) -> PgResult<Vec<String>> {
     let mut parts = vec![String::new()];
     let mut chars = name.trim().chars().peekable();
     while let Some(c) = chars.next() {
@@ -404,7 +406,7 @@ fn describe_object(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
                     (_, true) => "view",
                     _ => "table",
                 };
-                let whole = if relation_is_visible(scope, object) == Some(true) {
+                let whole = if relation_is_visible(&scope.place(), object) == Some(true) {
                     quote_ident(found.name)
                 } else {
                     format!("{}.{}", quote_ident(scope.catalog.schema_name(found.schema)), quote_ident(found.name))
@@ -420,9 +422,9 @@ fn describe_object(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
             .into(),
         "pg_namespace" => scope.catalog.schemas.get(&object).map(|schema| format!("schema {}", schema.name)).into(),
         "pg_authid" => scope.catalog.roles.get(&object).map(|role| format!("role {}", role.name)).into(),
-        "pg_type" => {
-            type_place(scope.catalog, object).map(|_| format!("type {}", type_text(scope, object, None))).into()
-        }
+        "pg_type" => type_place(scope.catalog, object)
+            .map(|_| format!("type {}", type_text(&scope.place(), object, None)))
+            .into(),
         "pg_proc" => {
             fixed::functions().by_oid.get(&object).map(|f| format!("function {}({})", f.name, f.arguments)).into()
         }
