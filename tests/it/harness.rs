@@ -34,6 +34,11 @@ impl Harness {
         Self { server: Some(server), runtime, directory }
     }
 
+    /// The engine behind the server.
+    pub fn engine(&self) -> &std::sync::Arc<tributary::engine::Engine> {
+        self.server.as_ref().expect("runs until dropped").engine()
+    }
+
     /// Runs a client's work.
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
