@@ -10,6 +10,7 @@
 pub mod activity;
 pub mod catalog;
 mod copy;
+mod limits;
 mod pg;
 mod planner;
 mod prepared;
@@ -56,6 +57,8 @@ pub struct EngineConfig {
     pub database: String,
     /// Bytes of the query pool.
     pub query_memory_bytes: usize,
+    /// Bytes spilled at a time by all queries.
+    pub spill_bytes: u64,
     /// Partitions of a query; 0 = one a core.
     pub target_partitions: usize,
     /// Settings of the configuration file.
@@ -69,6 +72,7 @@ impl Default for EngineConfig {
         Self {
             database: "tributary".to_owned(),
             query_memory_bytes: 2 << 30,
+            spill_bytes: 50 << 30,
             target_partitions: 0,
             settings: HashMap::new(),
             first_superuser: ("postgres".to_owned(), None),
@@ -122,7 +126,8 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// Builds the shared parts.
     pub fn open(config: EngineConfig, store: Store) -> Result<Arc<Self>, PgError> {
-        let runtime = Arc::new(RuntimeEnv::default());
+        let runtime =
+            limits::runtime(config.query_memory_bytes, config.spill_bytes, store.data_dir()).map_err(pg::map_error)?;
         let base_state = base_state(&config, runtime).map_err(pg::map_error)?;
         if store.snapshot().object_count() == 0 {
             write_first_objects(&store, &config)?;

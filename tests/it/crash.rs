@@ -159,7 +159,8 @@ async fn verify(client: &Client, ledgers: &[Arc<Mutex<Ledger>>]) -> usize {
     }
     assert!(there.is_empty() && done.is_empty(), "phantom: {there:?} {done:?}");
     let counted: i64 = client.query_one("SELECT count(*) FROM ledger", &[]).await.expect("readable").get(0);
-    let summed = client.query_one("SELECT count(checksum + 0) FROM ledger", &[]).await.expect("readable").get::<_, i64>(0);
+    let summed =
+        client.query_one("SELECT count(checksum + 0) FROM ledger", &[]).await.expect("readable").get::<_, i64>(0);
     assert_eq!(counted, summed, "wrong: count from statistics and from a scan differ");
     acknowledged
 }
@@ -169,7 +170,8 @@ fn killed_servers_lose_nothing() {
     let kills = std::env::var("TRIBUTARY_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let data_dir = directory.path().join("data");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let ledgers: Vec<Arc<Mutex<Ledger>>> = (0..CLIENTS).map(|_| Arc::default()).collect();
     let mut random = StdRng::seed_from_u64(17);
     let mut acknowledged = 0;
