@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use tributary_pg::error::PgError;
@@ -33,6 +34,11 @@ enum Command {
     Demo(DemoArguments),
     /// Run statements and print their answers
     Sql(SqlArguments),
+    /// Check every byte of a stopped data directory or a backup
+    Check {
+        /// The directory
+        dir: PathBuf,
+    },
     /// Print the version
     Version,
 }
@@ -116,6 +122,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve(&arguments),
         Command::Demo(arguments) => demo(&arguments),
         Command::Sql(arguments) => sql(&arguments),
+        Command::Check { dir } => check(&dir),
         Command::Version => {
             println!("tributary {}", engine::VERSION);
             Ok(())
@@ -226,6 +233,24 @@ fn sql(arguments: &SqlArguments) -> Result<(), Failure> {
         print!("{}", render(&answer));
     }
     Ok(())
+}
+
+/// Prints one line per finding.
+fn check(dir: &std::path::Path) -> Result<(), Failure> {
+    let disk: Arc<dyn tributary_store::Disk> = Arc::new(tributary_store::RealDisk::new());
+    let findings = tributary_store::check(dir, &disk)
+        .map_err(|error| Failure { code: 2, message: format!("cannot read {}: {error}", dir.display()) })?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    // Notes are worth reading, but nothing is wrong with the data.
+    match findings.iter().filter(|finding| finding.damage).count() {
+        0 => {
+            println!("{}: no damage found", dir.display());
+            Ok(())
+        }
+        count => Err(Failure { code: 1, message: format!("{count} findings of damage in {}", dir.display()) }),
+    }
 }
 
 /// The configuration from file, environment and these arguments.
