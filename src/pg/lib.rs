@@ -21,6 +21,7 @@ pub mod zone;
 pub mod zone_table;
 
 pub mod datetime;
+pub mod fields;
 pub mod interval;
 pub mod numeric;
 

@@ -191,7 +191,3 @@ fn iso_timestamp(bytes: &[u8]) -> Option<(i64, Option<i64>)> {
     };
     Some((local_us, Some(east_seconds)))
 }
-
-#[cfg(test)]
-#[path = "datetime_tests.rs"]
-mod tests;

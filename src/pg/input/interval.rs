@@ -434,7 +434,3 @@ fn iso_number(text: &str) -> Result<(i64, f64, &str), Bad> {
     }
     Ok((value.trunc() as i64, value.fract(), &text[end..]))
 }
-
-#[cfg(test)]
-#[path = "interval_tests.rs"]
-mod tests;
