@@ -13,6 +13,7 @@ pub mod format;
 mod functions;
 #[cfg(test)]
 mod golden;
+mod intersect_count;
 mod kernels;
 mod names;
 mod scalar;
@@ -42,6 +43,7 @@ pub const FAMILY: Family = Family {
         let mut functions: Vec<Function> =
             functions::entries().into_iter().chain(names::entries()).map(entry::Entry::function).collect();
         functions.extend(aggregates());
+        functions.push(intersect_count::function());
         functions
     },
 };
