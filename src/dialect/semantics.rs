@@ -100,6 +100,8 @@ pub struct Rewriter<'a> {
     /// Whether set-returning functions may stand here.
     pub(super) sets_allowed: bool,
     serial: usize,
+    /// Queries around the one in hand, itself included.
+    depth: usize,
 }
 
 impl std::fmt::Debug for Rewriter<'_> {
@@ -116,7 +118,7 @@ pub(super) fn unsupported(what: &str) -> PgError {
 impl<'a> Rewriter<'a> {
     /// A pass over one statement.
     pub fn new(source: &'a SourceText, functions: &'a dyn Functions) -> Rewriter<'a> {
-        Rewriter { source, functions, filtering: false, positive: true, sets_allowed: false, serial: 0 }
+        Rewriter { source, functions, filtering: false, positive: true, sets_allowed: false, serial: 0, depth: 0 }
     }
 
     /// Rewrites whatever a statement holds of queries and expressions.
@@ -206,6 +208,13 @@ impl<'a> Rewriter<'a> {
     }
 
     fn query_at(&mut self, query: &mut Query, settle: bool) -> Result<(), PgError> {
+        self.depth += 1;
+        let done = self.query_inside(query, settle);
+        self.depth -= 1;
+        done
+    }
+
+    fn query_inside(&mut self, query: &mut Query, settle: bool) -> Result<(), PgError> {
         if let Some(with) = &mut query.with {
             let recursive = with.recursive;
             for cte in &mut with.cte_tables {
@@ -372,7 +381,10 @@ impl<'a> Rewriter<'a> {
     }
 
     fn projection(&mut self, items: &mut [SelectItem], settle: bool) -> Result<(), PgError> {
-        let wild = items.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+        // What a star brings may have the name of another item. Outermost that is allowed, so the item's name is hidden;
+        // further in it would be ambiguous to whoever refers to it, and who does must see the name.
+        let wild = self.depth <= 1
+            && items.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
         let mut seen: HashMap<String, usize> = HashMap::new();
         for item in items {
             let (mut expr, name) = match item {

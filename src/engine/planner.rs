@@ -11,7 +11,9 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
+};
 use datafusion::sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use tributary_pg::error::PgError;
 use tributary_store::Snapshot;
@@ -144,9 +146,19 @@ impl<'a> Planner<'a> {
         let Some(Ast::Sql(query)) = statement.map(|statement| statement.ast) else {
             return Err(PgError::internal(format!("the text of view \"{}\" is no query", view.name)));
         };
-        let plan = inner.plan(*query)?;
+        let plan = named(inner.plan(*query)?, view)?;
         Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
     }
+}
+
+/// A view's rows under the view's own column names: its query may give a name twice, and hides that by a suffix.
+fn named(plan: LogicalPlan, view: &ViewObject) -> Result<LogicalPlan, PgError> {
+    let fields: Vec<_> = plan.schema().columns();
+    if fields.len() != view.columns.len() {
+        return Err(PgError::internal(format!("the query of view \"{}\" has other columns than the view", view.name)));
+    }
+    let columns = fields.into_iter().zip(&view.columns).map(|(column, (name, ..))| Expr::Column(column).alias(name));
+    LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build).map_err(pg::map_error)
 }
 
 /// Options of the planner: they never depend on the session, so neither do a plan's types.
