@@ -206,6 +206,13 @@ impl Engine {
         &self.base_state
     }
 
+    /// A state for subqueries that run beside their statement: one partition, so they need one thread.
+    pub(crate) fn subquery_state(&self) -> SessionState {
+        let mut state = self.base_state.clone();
+        state.config_mut().options_mut().execution.target_partitions = 1;
+        state
+    }
+
     /// When the engine was opened.
     pub fn started_at(&self) -> SystemTime {
         self.started_at

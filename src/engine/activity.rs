@@ -231,6 +231,12 @@ impl Backend {
         running.as_ref().map(|token| token.cancel(reason)).is_some()
     }
 
+    /// The error if the statement that runs now must stop.
+    pub fn check_running(&self) -> Result<(), PgError> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map_or(Ok(()), StatementToken::check)
+    }
+
     /// Ends the session.
     pub fn terminate(&self) {
         self.cancel(CancelReason::Terminate);

@@ -6,6 +6,7 @@
 //! **E** [`output_columns`] describes the result.
 
 mod aggregates;
+pub(super) mod apply;
 mod arrays;
 mod call;
 mod casts;

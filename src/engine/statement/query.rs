@@ -31,7 +31,16 @@ pub(super) fn analyze(session: &mut Session, sql: &Sql, text: &str, declared: &[
 
 /// Pass C: what a statement means, independent of parameter values.
 pub(in crate::engine) fn analyzed(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan, PgError> {
-    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(pg::map_error)
+    let check =
+        |plan| state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(pg::map_error);
+    if !pg::apply::correlated(&plan) {
+        return check(plan);
+    }
+    match check(plan.clone()) {
+        Ok(joined) if pg::apply::decorrelates(state, &joined) => Ok(joined),
+        // What joins cannot do is done row by row.
+        _ => check(pg::apply::rewrite(plan).map_err(pg::map_error)?),
+    }
 }
 
 /// Starts the portal's plan.

@@ -1,0 +1,269 @@
+//! Correlated subqueries that joins cannot express: computed for each distinct row of their outer values.
+//!
+//! DataFusion turns most correlated subqueries into joins and refuses the rest: a scalar subquery without an aggregate, a
+//! derived table or a function in FROM that reads outer columns, LIMIT inside. PostgreSQL runs them all, so a plan that
+//! DataFusion cannot decorrelate is rewritten here: the subquery becomes a function of its outer columns. It is planned
+//! once a distinct combination of their values, which is exact and slow; nothing that a join can do comes here.
+//!
+//! Several rows from a scalar subquery are 21000. The statement's cancel is looked at before each run.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, Result as EngineResult};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
+};
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::scalar::ScalarValue;
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+
+use crate::engine::session_vars::SessionVars;
+
+/// Does the plan hold a subquery that reads outer columns?
+pub(in crate::engine) fn correlated(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        found |= node.expressions().iter().any(holds_outer_reference);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found && walked.is_ok()
+}
+
+fn holds_outer_reference(expr: &Expr) -> bool {
+    expr.exists(|one| Ok(matches!(one, Expr::OuterReferenceColumn(..)))).unwrap_or(false)
+}
+
+/// Does the optimizer get rid of every outer column?
+pub(in crate::engine) fn decorrelates(state: &SessionState, analyzed: &LogicalPlan) -> bool {
+    match state.optimizer().optimize(analyzed.clone(), state, |_, _| {}) {
+        Ok(optimized) => !correlated(&optimized),
+        Err(_) => false,
+    }
+}
+
+/// Makes functions of the correlated scalar subqueries of a plan that is not analyzed yet, innermost first.
+pub(in crate::engine) fn rewrite(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        let inputs: Vec<Arc<datafusion::common::DFSchema>> =
+            node.inputs().iter().map(|input| Arc::clone(input.schema())).collect();
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let done = expr.transform_up(|one| match one {
+                Expr::ScalarSubquery(subquery) => match outer_columns(&subquery.subquery, &inputs)? {
+                    columns if columns.is_empty() => Ok(Transformed::no(Expr::ScalarSubquery(subquery))),
+                    columns => Ok(Transformed::yes(function_of(Arc::clone(&subquery.subquery), columns)?)),
+                },
+                other => Ok(Transformed::no(other)),
+            })?;
+            Ok(done.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    Ok(rewritten.data)
+}
+
+/// The outer references of a subquery that the columns at hand satisfy, each once.
+fn outer_columns(subquery: &LogicalPlan, inputs: &[Arc<datafusion::common::DFSchema>]) -> EngineResult<Vec<Expr>> {
+    let mut found: Vec<Expr> = Vec::new();
+    subquery.apply_with_subqueries(|node| {
+        for expr in node.expressions() {
+            expr.apply(|one| {
+                let wanted = match one {
+                    Expr::OuterReferenceColumn(_, column) => inputs.iter().any(|schema| schema.has_column(column)),
+                    Expr::Placeholder(_) => true,
+                    _ => false,
+                };
+                if wanted && !found.contains(one) {
+                    found.push(one.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let outer = found.iter().any(|one| matches!(one, Expr::OuterReferenceColumn(..)));
+    Ok(if outer { found } else { Vec::new() })
+}
+
+fn function_of(subquery: Arc<LogicalPlan>, outer: Vec<Expr>) -> EngineResult<Expr> {
+    let Some(field) = subquery.schema().fields().first().map(Arc::clone) else {
+        return Err(external(PgError::internal("a scalar subquery has no column")));
+    };
+    let arguments = outer
+        .iter()
+        .map(|one| match one {
+            Expr::OuterReferenceColumn(_, column) => Expr::Column(column.clone()),
+            other => other.clone(),
+        })
+        .collect();
+    let field = Arc::new(field.as_ref().clone().with_nullable(true));
+    let apply = Apply { subquery, outer, field, signature: Signature::variadic_any(Volatility::Volatile) };
+    Ok(ScalarUDF::new_from_impl(apply).call(arguments))
+}
+
+/// A subquery as a function of its outer columns. Volatile: what it reads changes, so it is never folded.
+#[derive(Debug)]
+struct Apply {
+    subquery: Arc<LogicalPlan>,
+    outer: Vec<Expr>,
+    field: FieldRef,
+    signature: Signature,
+}
+
+impl PartialEq for Apply {
+    fn eq(&self, other: &Self) -> bool {
+        self.subquery == other.subquery && self.outer == other.outer
+    }
+}
+
+impl Eq for Apply {}
+
+impl Hash for Apply {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.subquery.hash(state);
+        self.outer.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Apply {
+    fn name(&self) -> &str {
+        "subquery"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> EngineResult<DataType> {
+        Ok(self.field.data_type().clone())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> EngineResult<FieldRef> {
+        Ok(Arc::clone(&self.field))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> EngineResult<ColumnarValue> {
+        let vars = SessionVars::of(&args.config_options)
+            .cloned()
+            .ok_or_else(|| external(PgError::internal("a subquery runs outside a session")))?;
+        let columns: Vec<ArrayRef> =
+            args.args.iter().map(|arg| arg.to_array(args.number_rows)).collect::<EngineResult<_>>()?;
+        // The engine's own threads must not wait for each other, so the subquery runs on one of its own.
+        let values = std::thread::scope(|scope| {
+            let worker = scope.spawn(|| self.values(&vars, &columns, args.number_rows));
+            worker.join().unwrap_or_else(|_| Err(external(PgError::internal("a subquery's thread panicked"))))
+        })?;
+        if values.is_empty() {
+            return Ok(ColumnarValue::Array(arrow::array::new_empty_array(self.field.data_type())));
+        }
+        ScalarValue::iter_to_array(values).map(ColumnarValue::Array)
+    }
+}
+
+impl Apply {
+    fn values(&self, vars: &SessionVars, columns: &[ArrayRef], rows: usize) -> EngineResult<Vec<ScalarValue>> {
+        let engine = vars.engine.as_ref().ok_or_else(|| external(PgError::internal("no engine")))?;
+        let mut state = engine.subquery_state();
+        state.config_mut().options_mut().extensions.insert(vars.clone());
+        let options = Arc::clone(state.config_options());
+        state.execution_props_mut().config_options = Some(options);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| external(PgError::internal(format!("no runtime for a subquery: {error}"))))?;
+        let mut known: HashMap<Vec<ScalarValue>, ScalarValue> = HashMap::new();
+        let mut values = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let key = columns
+                .iter()
+                .map(|column| ScalarValue::try_from_array(column, row))
+                .collect::<EngineResult<Vec<_>>>()?;
+            let value = match known.get(&key) {
+                Some(value) => value.clone(),
+                None => {
+                    if let Some(backend) = &vars.backend {
+                        backend.check_running().map_err(external)?;
+                    }
+                    let value = runtime.block_on(self.value(&state, &key))?;
+                    known.insert(key, value.clone());
+                    value
+                }
+            };
+            values.push(value);
+        }
+        Ok(values)
+    }
+
+    /// Runs the subquery with these outer values.
+    async fn value(&self, state: &SessionState, outer: &[ScalarValue]) -> EngineResult<ScalarValue> {
+        let plan = self.with_values(outer)?;
+        let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+        let plan = state.optimizer().optimize(plan, state, |_, _| {})?;
+        let physical: Arc<dyn ExecutionPlan> = state.query_planner().create_physical_plan(&plan, state).await?;
+        let batches = collect(physical, state.task_ctx()).await?;
+        let mut value = None;
+        for batch in batches {
+            for row in 0..batch.num_rows() {
+                if value.is_some() {
+                    return Err(external(PgError::new(
+                        sqlstate::CARDINALITY_VIOLATION,
+                        "more than one row returned by a subquery used as an expression",
+                    )));
+                }
+                value = Some(ScalarValue::try_from_array(batch.column(0), row)?);
+            }
+        }
+        let null = ScalarValue::try_from(self.field.data_type())?;
+        match value {
+            Some(value) if value.data_type() == *self.field.data_type() => Ok(value),
+            Some(value) => value.cast_to(self.field.data_type()),
+            None => Ok(null),
+        }
+    }
+
+    /// The subquery with literals in place of its outer columns.
+    fn with_values(&self, outer: &[ScalarValue]) -> EngineResult<LogicalPlan> {
+        let plan = self.subquery.as_ref().clone();
+        let filled = plan.transform_up_with_subqueries(|node| {
+            let names = NamePreserver::new(&node);
+            node.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let done = expr.transform_up(|one| {
+                    let index = self.outer.iter().position(|known| *known == one);
+                    Ok(match index {
+                        Some(index) => Transformed::yes(literal(&one, outer[index].clone())?),
+                        None => Transformed::no(one),
+                    })
+                })?;
+                Ok(done.update_data(|expr| name.restore(expr)))
+            })
+        })?;
+        Ok(filled.data)
+    }
+}
+
+/// A literal that keeps what is known of the column's type.
+fn literal(of: &Expr, value: ScalarValue) -> EngineResult<Expr> {
+    let metadata = match of {
+        Expr::OuterReferenceColumn(field, _) => Some(FieldMetadata::from(field.as_ref())),
+        other => {
+            let (_, field) = other.to_field(&datafusion::common::DFSchema::empty())?;
+            Some(FieldMetadata::from(field.as_ref()))
+        }
+    };
+    Ok(Expr::Literal(value, metadata))
+}
+
+fn external(error: PgError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
