@@ -16,6 +16,7 @@ use crate::frame::{FrameKind, PAYLOAD_BYTES_MAX, Position};
 use crate::op::{AddedPart, Frame, Op};
 use crate::part::Part;
 use crate::prepare::Prepared;
+use crate::pressure::{self, Room};
 use crate::relocation::{Targets, locate};
 use crate::state::{MetaOp, State};
 use crate::store::Shared;
@@ -157,11 +158,20 @@ impl Queue {
     }
 }
 
+/// A transaction that waits for room.
+struct Parked {
+    prepared: Box<Prepared>,
+    answer: Answer,
+    deadline: Duration,
+}
+
 /// What the commit thread owns.
 pub(crate) struct Committer {
     pub(crate) state: State,
     pub(crate) wal: WalWriter,
-    pub(crate) marked: bool,
+    marked: bool,
+    /// Held back by back-pressure, in order of arrival.
+    parked: VecDeque<Parked>,
 }
 
 /// A group being built.
@@ -179,7 +189,7 @@ struct Group {
 pub(crate) fn run(shared: &Shared) {
     while let Some(requests) = shared.queue.wait(shared) {
         let mut committer = shared.committer();
-        if requests.is_empty() {
+        if requests.is_empty() && committer.parked.is_empty() {
             committer.mark(shared);
         } else {
             committer.process(shared, requests);
@@ -193,6 +203,10 @@ pub(crate) fn run(shared: &Shared) {
 }
 
 impl Committer {
+    pub(crate) fn new(state: State, wal: WalWriter) -> Self {
+        Self { state, wal, marked: true, parked: VecDeque::new() }
+    }
+
     /// Writes a mark unless the last frame is one.
     pub(crate) fn mark(&mut self, shared: &Shared) {
         if self.marked {
@@ -215,20 +229,15 @@ impl Committer {
             return;
         }
         let mut group = Group::default();
+        let delta_full = pressure::delta_full(&shared.config, &self.state.snap);
+        for Parked { prepared, answer, deadline } in std::mem::take(&mut self.parked) {
+            if !answer.abandoned() {
+                self.admit(shared, prepared, answer, Some(deadline), delta_full, &mut group);
+            }
+        }
         for request in requests {
             match request {
-                Request::Txn(prepared, answer) => match self.accept(shared, &prepared, &mut group) {
-                    Ok(seq) => {
-                        group.accepted.push((answer, seq));
-                        group.done.push(prepared);
-                    }
-                    Err(error) => {
-                        if error.sqlstate == "40001" {
-                            metrics::counter!("conflicts_total").increment(1);
-                        }
-                        answer.send(Err(error));
-                    }
-                },
+                Request::Txn(prepared, answer) => self.admit(shared, prepared, answer, None, delta_full, &mut group),
                 Request::Install(install, answer) => match self.install(shared, &install, &mut group) {
                     Ok(seq) => group.accepted.push((answer, seq)),
                     Err(error) => answer.send(Err(error)),
@@ -246,6 +255,43 @@ impl Committer {
             }
         }
         self.finish(shared, group);
+    }
+
+    /// Accepts a transaction, parks it, or answers why not.
+    fn admit(
+        &mut self,
+        shared: &Shared,
+        prepared: Box<Prepared>,
+        answer: Answer,
+        deadline: Option<Duration>,
+        delta_full: bool,
+        group: &mut Group,
+    ) {
+        let refused = match pressure::room(&shared.config, &prepared, &self.state.snap, delta_full) {
+            Room::Now => match self.accept(shared, &prepared, group) {
+                Ok(seq) => {
+                    group.accepted.push((answer, seq));
+                    group.done.push(prepared);
+                    return;
+                }
+                Err(error) => error,
+            },
+            Room::Later(cause) => {
+                let now = shared.clock.monotonic();
+                let deadline = deadline.unwrap_or(now + pressure::WAIT_MAX);
+                if now < deadline {
+                    shared.wake_maintenance();
+                    self.parked.push_back(Parked { prepared, answer, deadline });
+                    return;
+                }
+                cause
+            }
+            Room::Never(cause) => cause,
+        };
+        if refused.sqlstate == "40001" {
+            metrics::counter!("conflicts_total").increment(1);
+        }
+        answer.send(Err(refused));
     }
 
     fn accept(&mut self, shared: &Shared, prepared: &Prepared, group: &mut Group) -> Result<Seq> {

@@ -37,17 +37,19 @@ pub(crate) fn flush_table(shared: &Arc<Shared>, table: Oid, what: Rewrite) -> Re
     if sources.is_empty() {
         return Ok(false);
     }
-    rewrite(shared, &snapshot, table, sources, 0)?;
+    rewrite(shared, &snapshot, table, sources, 0, None)?;
     Ok(true)
 }
 
-/// Writes the live rows of some sources as new parts and installs those in their place.
+/// Writes the live rows of some sources as new parts and installs those in their place. The parts belong to `run`, or
+/// to one named after the first of them.
 pub(crate) fn rewrite(
     shared: &Arc<Shared>,
     snapshot: &Snapshot,
     table: Oid,
     sources: Vec<Arc<Source>>,
     level: u8,
+    run: Option<u32>,
 ) -> Result<()> {
     let Some(state) = snapshot.table(table) else { return Ok(()) };
     let layout = Arc::clone(&state.layout);
@@ -58,10 +60,10 @@ pub(crate) fn rewrite(
     let per_part = rows_per_part(shared, rows, bytes);
     let (ids, fields) = arrange::part_columns(&layout);
     let mut parts: Vec<(u32, Arc<Part>)> = Vec::new();
-    let mut run = 0;
+    let mut run = run;
     for start in (0..rows).step_by(per_part) {
         let number = shared.allocate_source(table);
-        run = if run == 0 { number } else { run };
+        let run = *run.get_or_insert(number);
         let spec = PartSpec {
             table,
             number,

@@ -21,6 +21,7 @@ mod chunk_map;
 mod clock;
 mod codec;
 mod commit;
+mod compact;
 mod config;
 mod delta;
 mod dictionary;
@@ -40,6 +41,7 @@ mod object;
 mod op;
 mod part;
 mod prepare;
+mod pressure;
 mod recover;
 mod relocation;
 #[cfg(any(test, feature = "sim"))]

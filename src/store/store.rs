@@ -1,10 +1,10 @@
 //! The store: what the floors above hold.
 //!
 //! For: opening a data directory and everything the engine asks of it. Threads: one commits, one owns the meta store,
-//! one does maintenance (prepares log segments, flushes, takes checkpoints). Promises: see the crate's front page.
+//! one does maintenance (prepares log segments, flushes, takes checkpoints), one merges parts. Promises: see the crate's front page.
 //! Does not: know SQL, run queries, or wait on anything but its own threads.
 //!
-//! Lock order, outermost first; never the other way: maintenance, committer, checkpoint, meta store, meta jobs,
+//! Lock order, outermost first; never the other way: maintenance, compaction, committer, checkpoint, meta store, meta jobs,
 //! request queue, open transactions, relocations, source counters, retired files.
 
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ use crate::snapshot::Snapshot;
 use crate::state::Retired;
 use crate::ticket::{Ticket, ticket};
 use crate::txn::{Isolation, Txn};
-use crate::{Oid, Seq, checkpoint, wal};
+use crate::{Oid, Seq, checkpoint, compact, wal};
 
 /// How often the maintenance thread looks around without being woken.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
@@ -74,8 +74,10 @@ pub(crate) struct Shared {
     hook: RwLock<Option<Arc<dyn CommitHook>>>,
     fatal: OnceLock<StoreError>,
     fatal_hook: OnceLock<FatalHook>,
-    /// Held by a flush, a compaction or a checkpoint.
+    /// Held by a flush or a checkpoint.
     maintenance: Mutex<()>,
+    /// Held by a compaction; it may run beside a flush, because they never touch the same sources.
+    compaction: Mutex<()>,
     wakeup: (Mutex<Wakeup>, Condvar),
     checkpoint_wanted: AtomicBool,
     replayed_bytes: u64,
@@ -192,6 +194,20 @@ impl Shared {
             meanwhile();
         }
         self.submit(move |answer| Request::Install(install, answer))
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        lock(&self.wakeup.0).stopped
+    }
+
+    /// Waits for the interval; false once stopped.
+    fn compaction_due(&self) -> bool {
+        let wakeup = lock(&self.wakeup.0);
+        if wakeup.stopped {
+            return false;
+        }
+        let waited = self.wakeup.1.wait_timeout(wakeup, MAINTENANCE_INTERVAL).unwrap_or_else(PoisonError::into_inner);
+        !waited.0.stopped
     }
 
     pub(crate) fn wake_maintenance(&self) {
@@ -336,6 +352,12 @@ impl Store {
                         shared.maintain();
                     }
                 })?);
+                threads.push(spawn("store-compaction", &shared, |shared| {
+                    while shared.compaction_due() {
+                        let _held = lock(&shared.compaction);
+                        compact::compact_all(shared);
+                    }
+                })?);
             }
         }
         Ok(Self { handle: Arc::new(Handle { shared, threads: Mutex::new(threads) }) })
@@ -397,9 +419,15 @@ impl Store {
         flush_table(self.shared(), table, Rewrite::Deltas).map(drop)
     }
 
+    /// Runs the merges that are due in a table; gives their number.
+    pub fn compact(&self, table: Oid) -> Result<usize> {
+        let _held = lock(&self.shared().compaction);
+        compact::compact_table(self.shared(), table)
+    }
+
     /// Rewrites every part of a table that has deleted rows, and flushes its delta.
     pub fn rewrite_deleted(&self, table: Oid) -> Result<()> {
-        let _held = lock(&self.shared().maintenance);
+        let _held = (lock(&self.shared().maintenance), lock(&self.shared().compaction));
         flush_table(self.shared(), table, Rewrite::DeletedParts).map(drop)
     }
 
@@ -514,7 +542,7 @@ fn assemble(
         open_txns: OpenTxns::default(),
         checkpoint: Mutex::new(LastCheckpoint { checkpoint, sealed_seq: checkpoint.seq, at, wal_written: 0 }),
         stepped,
-        committer: Mutex::new(Committer { state, wal, marked: true }),
+        committer: Mutex::new(Committer::new(state, wal)),
         retired: Mutex::new(retired),
         source_counters: Mutex::default(),
         next_blob: AtomicU64::new(next_blob),
@@ -523,6 +551,7 @@ fn assemble(
         fatal: OnceLock::new(),
         fatal_hook: OnceLock::new(),
         maintenance: Mutex::new(()),
+        compaction: Mutex::new(()),
         wakeup: (Mutex::default(), Condvar::new()),
         checkpoint_wanted: AtomicBool::new(recovered.dump_wanted),
         replayed_bytes: recovered.replayed_bytes,

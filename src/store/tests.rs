@@ -7,3 +7,4 @@ mod life;
 mod measure;
 mod simulation;
 mod transactions;
+mod upkeep;

@@ -93,6 +93,11 @@ impl Answer {
         self.resolve(answer);
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn abandoned(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1
+    }
+
     fn resolve(&self, answer: Result<Seq>) {
         let waker = {
             let mut slot = self.shared.slot();

@@ -133,6 +133,7 @@ impl World {
             wal_segment_bytes_max: 1 << 16,
             stage_rows_max: 60,
             delta_flush_rows: 200,
+            compaction_fan_in: 3,
             sabotage,
             ..StoreConfig::at("/sim/data")
         };
@@ -412,7 +413,11 @@ impl World {
                     store.flush(oid)?;
                 }
                 17 => drop(store.checkpoint()?),
-                18 => store.step_mark(),
+                18 if self.random.chance(50) => store.step_mark(),
+                18 => {
+                    let oid = self.pick_last();
+                    store.compact(oid)?;
+                }
                 _ => {
                     let oid = self.pick_last();
                     store.rewrite_deleted(oid)?;

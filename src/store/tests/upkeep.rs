@@ -1,0 +1,209 @@
+//! Flush, compaction, checkpoints and back-pressure over time.
+
+use std::sync::Arc;
+
+use super::kit::*;
+use crate::sim::{SimClock, SimDisk, SimMeta, SimRandom, Vice};
+use crate::state::{digest, entries};
+use crate::{Isolation, Store, StoreConfig};
+
+fn sim(config: StoreConfig) -> (SimDisk, SimMeta, Arc<SimClock>, Store) {
+    let (disk, meta, clock) = (SimDisk::new(), SimMeta::new(), Arc::<SimClock>::default());
+    let store = Store::open_simulated(&config, &disk, Arc::clone(&clock), &meta).unwrap();
+    (disk, meta, clock, store)
+}
+
+fn small() -> StoreConfig {
+    StoreConfig {
+        wal_segment_bytes_first: 1 << 15,
+        wal_segment_bytes_max: 1 << 17,
+        compaction_fan_in: 4,
+        ..StoreConfig::at("/sim/data")
+    }
+}
+
+fn put_rows(store: &Store, ids: impl IntoIterator<Item = i64>) -> crate::Ticket {
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    txn.append(TABLE, rows(ids)).unwrap();
+    store.commit(txn)
+}
+
+fn now(store: &Store, ticket: crate::Ticket) {
+    store.step_commit();
+    ticket.try_wait().unwrap().unwrap();
+}
+
+fn make_table(store: &Store) {
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    txn.ddl(table(TABLE)).unwrap();
+    now(store, store.commit(txn));
+}
+
+fn parts(store: &Store) -> usize {
+    store.snapshot().table(TABLE).unwrap().sources().iter().filter(|source| source.is_part()).count()
+}
+
+#[test]
+fn many_small_flushes_become_few_sorted_runs() {
+    let (disk, meta, clock, store) = sim(small());
+    make_table(&store);
+    for round in 0..16i64 {
+        now(&store, put_rows(&store, (0..20).map(|i| i * 16 + round)));
+        store.flush(TABLE).unwrap();
+    }
+    assert_eq!(parts(&store), 16);
+    let mut in_flight = store.begin(Isolation::RepeatableRead);
+    delete_in(&mut in_flight, &[17, 200]);
+    let old = store.snapshot();
+    assert_eq!(store.compact(TABLE).unwrap(), 5, "four merges of four, and one of the four results");
+    assert_eq!(parts(&store), 1);
+    let order: Vec<(u32, u32)> = read(&store).into_values().collect();
+    assert!(order.is_sorted(), "the merged run is in the order of the key");
+    now(&store, store.commit(in_flight));
+    let expected: Vec<i64> = (0..320).filter(|id| ![17, 200].contains(id)).collect();
+    assert_eq!(ids(&store), expected);
+    assert_eq!(try_read(&old).unwrap().len(), 320, "a reader from before keeps its parts");
+    let names =
+        |disk: &SimDisk| disk.files().iter().filter(|path| path.extension().is_some_and(|e| e == "arrow")).count();
+    store.checkpoint().unwrap();
+    store.checkpoint().unwrap();
+    assert_eq!(names(&disk), 17, "the old reader still needs sixteen");
+    drop(old);
+    store.checkpoint().unwrap();
+    assert_eq!(names(&disk), 1);
+    drop(store);
+    let store = Store::open_simulated(&small(), &disk, clock, &meta).unwrap();
+    assert_eq!(ids(&store), expected);
+}
+
+#[test]
+fn a_part_with_many_deleted_rows_is_rewritten_alone() {
+    let (_disk, _meta, _clock, store) = sim(small());
+    make_table(&store);
+    for range in [0..100, 100..200] {
+        now(&store, put_rows(&store, range));
+        store.flush(TABLE).unwrap();
+    }
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    delete_in(&mut txn, &(0..15).collect::<Vec<_>>());
+    now(&store, store.commit(txn));
+    assert_eq!(store.compact(TABLE).unwrap(), 0, "15 of 100 is not more than 15 percent");
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    delete_in(&mut txn, &[50]);
+    now(&store, store.commit(txn));
+    assert_eq!(store.compact(TABLE).unwrap(), 1);
+    let snapshot = store.snapshot();
+    let sources = snapshot.table(TABLE).unwrap().sources();
+    assert_eq!(sources.iter().map(|source| source.rows()).collect::<Vec<_>>(), [100, 84]);
+    assert!(sources.iter().all(|source| source.deletes().is_none()));
+}
+
+#[test]
+fn writers_wait_for_room_and_are_told_when_there_is_none() {
+    let config = StoreConfig { parts_soft: 2, parts_hard: 4, compaction_fan_in: 3, ..small() };
+    let (_disk, _meta, clock, store) = sim(config);
+    make_table(&store);
+    for round in 0..3 {
+        now(&store, put_rows(&store, [round]));
+        store.flush(TABLE).unwrap();
+    }
+    let waiting = put_rows(&store, [10]);
+    let cancelled = put_rows(&store, [11]);
+    store.step_commit();
+    assert!(waiting.try_wait().is_none(), "three parts are more than two");
+    drop(cancelled);
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    delete_in(&mut txn, &[0]);
+    now(&store, store.commit(txn));
+    assert_eq!(store.compact(TABLE).unwrap(), 1, "the part whose only row was deleted goes");
+    now(&store, put_rows(&store, []));
+    assert!(waiting.try_wait().unwrap().is_ok());
+    store.flush(TABLE).unwrap();
+    assert_eq!(ids(&store), [1, 2, 10], "the cancelled one is not there");
+
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    txn.truncate(TABLE).unwrap();
+    now(&store, store.commit(txn));
+    for round in 0..3 {
+        now(&store, put_rows(&store, [round]));
+        store.flush(TABLE).unwrap();
+    }
+    let late = put_rows(&store, [20]);
+    store.step_commit();
+    clock.advance_us(30_000_000);
+    let other = put_rows(&store, [21]);
+    store.step_commit();
+    let error = late.try_wait().unwrap().unwrap_err();
+    assert_eq!((error.sqlstate, error.message), ("53400", format!("table {TABLE} has too many parts")));
+    assert_eq!(error.hint.as_deref(), Some("Insert in larger batches or run VACUUM."));
+    assert!(other.try_wait().is_none());
+}
+
+#[test]
+fn any_history_replays_to_the_same_metadata_and_rows() {
+    for seed in 0..20 {
+        let mut random = SimRandom::new(seed);
+        let (disk, meta, clock, store) = sim(small());
+        make_table(&store);
+        let mut next = 0;
+        for _ in 0..40 {
+            match random.below(10) {
+                0..=4 => {
+                    let count = 1 + random.below(30).cast_signed();
+                    now(&store, put_rows(&store, next..next + count));
+                    next += count;
+                }
+                5 | 6 => {
+                    let live = ids(&store);
+                    if !live.is_empty() {
+                        let mut txn = store.begin(Isolation::ReadCommitted);
+                        delete_in(&mut txn, &[live[random.below(live.len() as u64) as usize]]);
+                        now(&store, store.commit(txn));
+                    }
+                }
+                7 => store.flush(TABLE).unwrap(),
+                8 => drop(store.compact(TABLE).unwrap()),
+                _ if random.chance(30) => drop(store.checkpoint().unwrap()),
+                _ => drop(store.step_meta()),
+            }
+        }
+        let of = |store: &Store| (digest(&entries(&store.snapshot()).unwrap()), read(store));
+        let expected = of(&store);
+        drop(store);
+        for vice in [None, Some(Vice::Empty), Some(Vice::OldCopy)] {
+            let (disk, meta) = (disk.fork(), meta.fork());
+            if let Some(vice) = vice {
+                meta.arm(vice);
+            }
+            let store = Store::open_simulated(&small(), &disk, Arc::clone(&clock), &meta).unwrap();
+            assert_eq!(of(&store), expected, "seed {seed}, {vice:?}");
+        }
+    }
+}
+
+#[test]
+fn the_background_threads_flush_checkpoint_and_merge_by_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig {
+        delta_flush_rows: 100,
+        checkpoint_wal_bytes: 1 << 16,
+        compaction_fan_in: 2,
+        ..StoreConfig::at(dir.path())
+    };
+    let store = open_config(&config).unwrap();
+    create(&store);
+    let mut next = 0;
+    // Bounded by work, not by time: each round commits rows until all three things were seen to happen.
+    let (mut checkpointed, mut merged) = (false, false);
+    while !(checkpointed && merged) {
+        insert(&store, next..next + 50);
+        next += 50;
+        checkpointed |= store.status().checkpoint_seq > 0;
+        let snapshot = store.snapshot();
+        let sources = snapshot.table(TABLE).unwrap().sources();
+        merged |= sources.iter().any(|source| source.is_part() && source.rows() > 400);
+        assert!(next < 5_000_000, "checkpointed {checkpointed}, merged {merged}");
+    }
+    store.close().unwrap();
+    assert_eq!(ids(&open(dir.path()).unwrap()), (0..next).collect::<Vec<_>>());
+}
