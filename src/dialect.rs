@@ -4,6 +4,7 @@
 //! text it came from, because error positions count characters of what the client sent.
 //! This module knows no catalog and no types: what needs them is planned in `engine`.
 
+mod copy;
 mod expressions;
 pub mod forms;
 pub mod names;
@@ -14,6 +15,7 @@ mod syntax_error;
 
 use std::sync::Arc;
 
+pub use copy::{CopyPlace, CopyStatement, CopySubject};
 pub use datafusion::sql::sqlparser;
 pub use parse::parse;
 pub use roles::{RoleOption, RoleStatement};
@@ -57,6 +59,8 @@ pub enum OwnStatement {
         /// Tables named, as written.
         tables: Vec<String>,
     },
+    /// `COPY`.
+    Copy(Box<CopyStatement>),
     /// `DISCARD ALL | PLANS | SEQUENCES | TEMP`.
     Discard(DiscardTarget),
     /// `SET SESSION AUTHORIZATION name | DEFAULT`.

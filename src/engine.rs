@@ -9,12 +9,15 @@
 
 pub mod activity;
 pub mod catalog;
+mod constraints;
 mod copy;
+mod dml;
 mod limits;
 mod pg;
 mod planner;
 mod prepared;
 mod row_stream;
+mod scan;
 mod session;
 mod session_vars;
 mod settings;

@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, PgError> {
     Ok(statements)
 }
 
-fn parse_one(
+pub(super) fn parse_one(
     dialect: &PostgreSqlDialect,
     tokens: &[TokenWithSpan],
     text: &str,
@@ -92,6 +92,10 @@ fn own_statement(tokens: &[TokenWithSpan], text: &str) -> Result<Option<OwnState
         return Ok(Some(OwnStatement::Role(statement)));
     }
     let own = match (word(0).as_str(), word(1).as_str()) {
+        ("COPY", _) => match super::copy::parse(&words, text)? {
+            Some(copy) => OwnStatement::Copy(Box::new(copy)),
+            None => return Ok(None),
+        },
         ("VACUUM", _) => OwnStatement::Maintenance { verb: "VACUUM", tables: names(1) },
         ("ANALYZE" | "ANALYSE", _) => OwnStatement::Maintenance { verb: "ANALYZE", tables: names(1) },
         ("CHECKPOINT", _) => OwnStatement::Maintenance { verb: "CHECKPOINT", tables: Vec::new() },

@@ -1,56 +1,50 @@
 //! COPY: bytes of the client into a table, rows of a query into bytes.
+//!
+//! A COPY FROM reads rows in batches, checks them like an INSERT and puts them into the transaction; above the store's
+//! staging limit they go to disk as they come, so its memory does not grow with the data. All or nothing: an error
+//! anywhere fails the statement. A COPY TO prints a running query, batch by batch.
 
+mod input;
+mod output;
+
+use tributary_pg::copy::{CopyDirection, CopyFormat, CopyOptions};
 use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
 
+use super::prepared::Outcome;
 use super::session::Session;
+use crate::dialect::{CopyPlace, CopyStatement};
 
-/// A COPY FROM STDIN that takes data.
-#[derive(Debug)]
-pub struct CopyIn {
-    /// Columns of the input.
-    pub column_count: usize,
-    /// Binary format.
-    pub binary: bool,
-}
+pub use input::CopyIn;
+pub use output::{CopyChunk, CopyOut};
 
-impl CopyIn {
-    /// Takes the next bytes, cut anywhere.
-    pub async fn push(&mut self, _session: &mut Session, _bytes: &[u8]) -> Result<(), PgError> {
-        Err(PgError::unsupported("COPY FROM STDIN is not supported yet"))
+/// Starts a COPY.
+pub(super) async fn run(session: &mut Session, copy: &CopyStatement) -> Result<Outcome, PgError> {
+    let direction = if copy.from { CopyDirection::From } else { CopyDirection::To };
+    let options = CopyOptions::parse(&copy.options, direction)?;
+    match &copy.place {
+        CopyPlace::Client => {}
+        CopyPlace::Program => return Err(PgError::unsupported("COPY with a program is not supported")),
+        // No directory is allowed: that needs a setting of its own.
+        CopyPlace::File(_) => {
+            return Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, "path is outside the allowed directories")
+                .hint("Use COPY FROM STDIN or COPY TO STDOUT; psql's \\copy does."));
+        }
     }
-
-    /// The data is complete: writes the rest and gives the command tag.
-    pub async fn finish(self, _session: &mut Session) -> Result<String, PgError> {
-        Err(PgError::unsupported("COPY FROM STDIN is not supported yet"))
+    if options.format == CopyFormat::Binary {
+        return Err(PgError::unsupported("COPY in binary format is not supported yet"));
     }
-}
-
-/// A COPY TO STDOUT that gives data.
-#[derive(Debug)]
-pub struct CopyOut {
-    /// Columns of the output.
-    pub column_count: usize,
-    /// Binary format.
-    pub binary: bool,
-}
-
-/// Some rows of a COPY TO, as bytes; `ends` are the offsets at which rows end: one CopyData message each.
-#[derive(Debug, Default)]
-pub struct CopyChunk {
-    /// Row after row.
-    pub bytes: Vec<u8>,
-    /// End of each row within `bytes`.
-    pub ends: Vec<usize>,
-}
-
-impl CopyOut {
-    /// The next rows, `None` at the end.
-    pub async fn next(&mut self, _session: &mut Session) -> Result<Option<CopyChunk>, PgError> {
-        Err(PgError::unsupported("COPY TO STDOUT is not supported yet"))
+    if let Some(encoding) = &options.encoding
+        && !matches!(encoding.to_ascii_uppercase().as_str(), "UTF8" | "UTF-8" | "UNICODE")
+    {
+        return Err(PgError::unsupported(format!("COPY in encoding \"{encoding}\" is not supported yet")));
     }
-
-    /// The command tag, once all rows are out.
-    pub fn tag(&self) -> String {
-        "COPY 0".to_owned()
+    session.ensure_transaction().queried = true;
+    if copy.from {
+        let copy = CopyIn::start(session, copy, &options)?;
+        Ok(Outcome::CopyIn(Box::new(copy)))
+    } else {
+        let copy = CopyOut::start(session, copy, &options).await?;
+        Ok(Outcome::CopyOut(Box::new(copy)))
     }
 }

@@ -38,6 +38,7 @@ use tributary_pg::PgError;
 pub(super) use error::{located, map_error};
 pub(super) use output::output_columns;
 pub(super) use parameters::Parameters;
+pub(in crate::engine) use types::PgType;
 
 use super::session_vars::SessionVars;
 use crate::dialect::semantics::{FunctionKind, Functions};

@@ -16,12 +16,12 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use tributary_pg::error::PgError;
-use tributary_store::Snapshot;
 
-use super::catalog::{Catalog, Relation, ViewObject, lookup_path};
+use super::catalog::{Catalog, Relation, TableObject, ViewObject, lookup_path};
 use super::pg::{self, Parameters};
 use super::session_vars::SessionVars;
-use super::{system, table};
+use super::table::ReadRows;
+use super::{dml, system, table};
 use crate::dialect::semantics::{Rewriter, SourceText};
 use crate::dialect::{self, Ast, sqlparser};
 
@@ -31,7 +31,7 @@ pub struct ReadView {
     /// Objects.
     pub catalog: Arc<Catalog>,
     /// Rows of every table.
-    pub snapshot: Arc<Snapshot>,
+    pub(super) rows: ReadRows,
     /// Lookup path, in order.
     pub search_path: Vec<String>,
     /// The session.
@@ -52,6 +52,8 @@ pub(super) struct Planner<'a> {
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
     /// Planning the query of a system view.
     trusted: bool,
+    /// The table of a write, known under names that nobody else knows.
+    target: Option<Arc<TableObject>>,
 }
 
 impl<'a> Planner<'a> {
@@ -80,6 +82,7 @@ impl<'a> Planner<'a> {
             expr_planners,
             relation_planners,
             trusted: false,
+            target: None,
         }
     }
 
@@ -99,6 +102,11 @@ impl<'a> Planner<'a> {
         let parameters = Arc::new(parameters.again());
         let plan = Self::with_parameters(state, view, text, Arc::clone(&parameters)).plan(statement.clone())?;
         Ok((plan, parameters.settled()?))
+    }
+
+    /// The same for a write to `table`.
+    pub(super) fn with_target(self, table: Arc<TableObject>) -> Self {
+        Self { target: Some(table), ..self }
     }
 
     /// Plans one statement: passes A and B. The result is not yet analyzed.
@@ -177,6 +185,11 @@ pub(super) fn parser_options() -> ParserOptions {
 impl ContextProvider for Planner<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let external = |error: PgError| DataFusionError::External(Box::new(error));
+        if let Some(target) = &self.target
+            && let Some(source) = dml::hidden_source(target, name.schema())
+        {
+            return source.map_err(external);
+        }
         let relation =
             self.view.catalog.resolve(&self.view.search_path, name.schema(), name.table()).map_err(external)?;
         match relation {

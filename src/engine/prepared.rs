@@ -8,6 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 use tributary_pg::error::PgError;
 
 use super::copy::{CopyIn, CopyOut};
+use super::dml::WritePlan;
 use super::row_stream::RowStream;
 use crate::dialect::Statement;
 
@@ -35,6 +36,8 @@ pub struct OutputColumn {
 pub(super) enum Action {
     /// Rows of an analyzed plan.
     Query(LogicalPlan),
+    /// Rows to write.
+    Write(Arc<WritePlan>),
     /// The statement itself says it all.
     Utility,
 }

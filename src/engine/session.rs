@@ -23,6 +23,7 @@ use super::session_vars::SessionVars;
 use super::settings::{REPORTED, Settings};
 use super::statement;
 use super::system::SessionNames;
+use super::table::ReadRows;
 use super::transaction::{Isolation, Transaction, TransactionStatus, in_failed_block};
 use super::{Engine, Login};
 use crate::dialect::{self, Statement};
@@ -63,6 +64,8 @@ pub struct Session {
     token: StatementToken,
     /// The statement has not read yet: under READ COMMITTED it takes the newest snapshot.
     fresh_snapshot: bool,
+    /// The statement is all its message holds and no block is open: a write commits within it, and may be rerun.
+    alone: bool,
 }
 
 impl Session {
@@ -93,6 +96,7 @@ impl Session {
             notices: Vec::new(),
             token: StatementToken::default(),
             fresh_snapshot: true,
+            alone: false,
         })
     }
 
@@ -105,6 +109,7 @@ impl Session {
     pub fn begin_statement(&mut self, text: &str) {
         let timeout = self.settings().duration("statement_timeout");
         self.fresh_snapshot = true;
+        self.alone = false;
         self.token = self.backend.begin_statement(text, timeout);
     }
 
@@ -116,6 +121,25 @@ impl Session {
             TransactionStatus::Failed => BackendState::IdleInFailedTransaction,
         };
         self.backend.end_statement(state);
+    }
+
+    /// Says that the statement just begun is the only one of its message: unless a block is open, a write commits before
+    /// it is answered, and is rerun when another commit was faster.
+    pub fn set_alone(&mut self) {
+        self.alone = true;
+    }
+
+    /// Whether a write commits within its own statement.
+    pub(super) fn commits_alone(&self) -> bool {
+        self.alone && self.transaction.as_ref().is_none_or(|transaction| !transaction.block)
+    }
+
+    /// Forgets what the transaction has written, for another try on a fresh snapshot.
+    pub(super) fn restart_store_transaction(&mut self) {
+        self.fresh_snapshot = true;
+        if let Some(transaction) = self.transaction.as_mut() {
+            transaction.store = None;
+        }
     }
 
     /// Plans a statement as far as it needs no parameter values. `declared`: type OIDs the client gave, 0 for unknown.
@@ -394,16 +418,18 @@ impl Session {
 
     /// The view one statement reads.
     pub(super) fn read_view(&mut self) -> ReadView {
-        let snapshot = Arc::clone(self.store_transaction().snapshot());
+        let rows = ReadRows::of_transaction(self.store_transaction());
         let transaction_started_at = self.transaction.as_ref().map_or_else(SystemTime::now, |t| t.started_at);
         let vars = self.vars(transaction_started_at);
-        ReadView { catalog: self.catalog(), snapshot, search_path: vars.search_path.to_vec(), vars }
+        ReadView { catalog: self.catalog(), rows, search_path: vars.search_path.to_vec(), vars }
     }
 
     /// The engine's state with this session's variables in it.
     pub(super) fn state(&self, view: &ReadView) -> SessionState {
         let mut state = self.engine.base_state().clone();
-        state.config_mut().options_mut().extensions.insert(view.vars.clone());
+        let extensions = &mut state.config_mut().options_mut().extensions;
+        extensions.insert(view.vars.clone());
+        extensions.insert(view.rows.clone());
         state.execution_props_mut().query_execution_start_time =
             Some(chrono::DateTime::from(view.vars.transaction_started_at));
         // Functions see the session through these options only.

@@ -12,6 +12,7 @@ pub(super) mod transactions;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use super::dml;
 use super::prepared::{Action, Outcome, OutputColumn, Portal, Prepared};
 use super::session::Session;
 use crate::dialect::sqlparser::ast::{Set, Statement as Sql};
@@ -54,6 +55,8 @@ fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -
     match &statement.ast {
         Ast::Own(_) => Ok(Analysis::utility()),
         Ast::Sql(sql) => match sql.as_ref() {
+            write if dml::writes(write) => dml::analyze(session, write, &statement.text, declared),
+            Sql::Truncate(_) => Ok(Analysis::utility()),
             Sql::Query(_) => query::analyze(session, sql, &statement.text, declared),
             Sql::ShowVariable { variable } => settings::analyze_show(variable),
             Sql::Execute { name, .. } => prepare::analyze_execute(session, name.as_ref()),
@@ -85,6 +88,8 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
     match &prepared.statement.ast {
         Ast::Own(own) => run_own(session, own).await,
         Ast::Sql(sql) => match sql.as_ref() {
+            write if dml::writes(write) => dml::run(session, portal).await,
+            Sql::Truncate(truncate) => dml::truncate(session, truncate),
             Sql::Query(_) => query::run(session, portal).await,
             Sql::Set(Set::SetTransaction { modes, snapshot, session: for_session }) => {
                 transactions::set_modes(session, modes, snapshot.is_some(), *for_session)
@@ -113,6 +118,7 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
 
 async fn run_own(session: &mut Session, own: &OwnStatement) -> Result<Outcome, PgError> {
     match own {
+        OwnStatement::Copy(copy) => super::copy::run(session, copy).await,
         OwnStatement::Maintenance { verb, .. } => Ok(Outcome::Done((*verb).to_owned())),
         OwnStatement::Discard(target) => settings::discard(session, *target),
         OwnStatement::SessionAuthorization(role) => settings::session_authorization(session, role.as_deref()),

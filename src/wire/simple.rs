@@ -26,10 +26,14 @@ impl Conversation {
             backend::plain(self.out.buffer(), Plain::EmptyQuery);
             return self.ready().await;
         }
+        let alone = statements.len() == 1;
         let mut statements = statements.into_iter().peekable();
         while let Some(statement) = statements.next() {
             let last = statements.peek().is_none();
             self.open_statement(&statement.text.clone());
+            if alone {
+                self.session.set_alone();
+            }
             self.one_statement(statement, last).await?;
             self.close_statement();
         }

@@ -1,7 +1,9 @@
 //! The one integration binary: every module tests one promise.
 
 mod crash;
+mod database;
 mod demo;
+mod dml;
 mod examples;
 mod harness;
 mod readme;

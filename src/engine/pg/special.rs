@@ -6,6 +6,8 @@ use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use super::casts;
+use super::coerce::pathway;
 use super::kernels;
 use super::operators;
 use super::signatures::{Context, display_name, oid};
@@ -25,12 +27,35 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Typed], at: usize
         "current_date" => Some(clock("current_date_now", oid::DATE, &[])),
         "localtime" => Some(clock("localtime_now", oid::TIME, &arguments)),
         "current_time" => Some(Err(placed(PgError::unsupported("type \"timetz\" is not supported"), at))),
+        crate::engine::dml::ASSIGN => Some(assign(scope, arguments)),
         "pg_typeof" => match arguments.as_slice() {
             [value] => Some(Ok(literal_type(value))),
             _ => None,
         },
         _ => None,
     }
+}
+
+/// A value on its way into a column, which the second argument describes: the assignment cast of INSERT and UPDATE.
+fn assign(scope: &Scope<'_>, arguments: Vec<Typed>) -> Result<Typed, PgError> {
+    let [value, target] =
+        <[Typed; 2]>::try_from(arguments).map_err(|_| PgError::internal("an assignment has a value and a column"))?;
+    let Expr::Literal(ScalarValue::Utf8(Some(target)), _) = &target.expr else {
+        return Err(PgError::internal("an assignment does not describe its column"));
+    };
+    let (of, column) = crate::engine::dml::assignment_target(target)?;
+    if !value.unknown() && pathway(value.of.oid, of.oid, Context::Assignment).is_none() {
+        let message = format!(
+            "column \"{column}\" is of type {} but expression is of type {}",
+            display_name(of.oid),
+            display_name(value.of.oid)
+        );
+        let error = PgError::new(sqlstate::DATATYPE_MISMATCH, message);
+        return Err(placed(error.hint("You will need to rewrite or cast the expression."), value.at));
+    }
+    let (at, plain) = (value.at, PgType::plain(of.oid));
+    let cast = scope.coerce(value, plain, Context::Assignment)?;
+    casts::sized(scope, cast, of, Context::Assignment).map_err(|error| placed(error, at))
 }
 
 fn literal_type(value: &Typed) -> Typed {

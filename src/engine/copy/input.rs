@@ -1,0 +1,286 @@
+//! COPY FROM: text to columns, defaults, checks, transaction.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{filter_record_batch, prep_null_mask_filter};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use tributary_pg::copy::{CopyOptions, CopyReader};
+use tributary_pg::error::PgError;
+use tributary_pg::{InputBuilder, sqlstate, types};
+
+use crate::dialect::{CopyStatement, CopySubject};
+use crate::engine::catalog::{ColumnObject, Relation, TableObject};
+use crate::engine::constraints::{RowChecks, schema_name};
+use crate::engine::dml::{self, keys::Keys};
+use crate::engine::pg::map_error;
+use crate::engine::planner::ReadView;
+use crate::engine::scan::row_source::RowSource;
+use crate::engine::session::Session;
+use crate::engine::store_error::store_error;
+
+/// Rows that are parsed, checked and handed on together.
+const BATCH_ROWS: usize = 8_192;
+
+/// A COPY FROM STDIN that takes data.
+pub struct CopyIn {
+    /// Columns of the input.
+    pub column_count: usize,
+    /// Binary format.
+    pub binary: bool,
+    table: Arc<TableObject>,
+    reader: CopyReader,
+    builders: Vec<InputBuilder>,
+    /// Of each column of the table: the field it comes from, or its default.
+    sources: Vec<Source>,
+    schema: SchemaRef,
+    condition: Option<Arc<dyn PhysicalExpr>>,
+    checks: RowChecks,
+    keys: Keys,
+    existing: Vec<Arc<dyn RowSource>>,
+    context: Arc<TaskContext>,
+    /// Line and text of the rows being collected, for CONTEXT.
+    lines: Lines,
+    rows: u64,
+}
+
+/// Where a column's values come from.
+enum Source {
+    Field(usize),
+    Default(Arc<dyn PhysicalExpr>),
+}
+
+/// The lines of the rows of a batch.
+#[derive(Default)]
+struct Lines {
+    numbers: Vec<u64>,
+    text: String,
+    ends: Vec<usize>,
+    with_text: bool,
+}
+
+impl Lines {
+    fn push(&mut self, number: u64, text: &str) {
+        self.numbers.push(number);
+        if self.with_text {
+            self.text.push_str(text);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    fn text_of(&self, row: usize) -> &str {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.text[start..self.ends[row]]
+    }
+
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.text.clear();
+        self.ends.clear();
+    }
+}
+
+impl CopyIn {
+    pub(super) fn start(session: &mut Session, copy: &CopyStatement, options: &CopyOptions) -> Result<Self, PgError> {
+        if session.ensure_transaction().read_only {
+            return Err(PgError::new(
+                sqlstate::READ_ONLY_SQL_TRANSACTION,
+                "cannot execute COPY FROM in a read-only transaction",
+            ));
+        }
+        let CopySubject::Table { schema, name, columns } = &copy.subject else {
+            return Err(PgError::internal("COPY FROM without a table"));
+        };
+        let view = session.read_view();
+        let state = session.state(&view);
+        let table = target(&view, schema.as_deref(), name)?;
+        let columns = named_columns(&table, columns)?;
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let style = session.text_style();
+        let now_us = view.vars.transaction_started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
+        let builders = columns.iter().map(|column| {
+            let ty = types::by_oid(column.type_oid).ok_or_else(|| types::missing_oid(column.type_oid))?;
+            InputBuilder::for_type(ty, column.typmod, &style, now_us)
+        });
+        let missing: Vec<&ColumnObject> =
+            table.live_columns().filter(|column| !columns.iter().any(|given| given.attnum == column.attnum)).collect();
+        let mut defaults =
+            dml::row_expressions(&state, &view, &table, dml::default_query(&table, &missing)?)?.into_iter();
+        let sources =
+            table.live_columns().map(|column| match columns.iter().position(|given| given.attnum == column.attnum) {
+                Some(place) => Ok(Source::Field(place)),
+                None => defaults.next().map(Source::Default).ok_or_else(|| PgError::internal("a default is missing")),
+            });
+        let sources = sources.collect::<Result<Vec<_>, _>>()?;
+        let condition = match &copy.condition {
+            Some(expr) => dml::row_expressions(&state, &view, &table, dml::rows_query(&table, expr))?.pop(),
+            None => None,
+        };
+        let checks = RowChecks::new(&state, &view, &table)?;
+        let keys = Keys::new(&table, schema_name(&view, &table), Arc::clone(checks.schema()), None)?;
+        let nullable = checks.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        Ok(Self {
+            column_count: columns.len(),
+            binary: false,
+            reader: CopyReader::new(options, &table.name, names)?,
+            builders: builders.collect::<Result<_, PgError>>()?,
+            sources,
+            schema: Arc::new(Schema::new(nullable.collect::<Vec<_>>())),
+            condition,
+            lines: Lines { with_text: !checks.is_empty(), ..Lines::default() },
+            checks,
+            keys,
+            existing: view.rows.sources(&table)?,
+            context: state.task_ctx(),
+            rows: 0,
+            table,
+        })
+    }
+
+    /// Takes the next bytes, cut anywhere.
+    pub async fn push(&mut self, session: &mut Session, bytes: &[u8]) -> Result<(), PgError> {
+        self.reader.push(bytes);
+        self.read(session)
+    }
+
+    /// The data is complete: writes the rest and gives the command tag.
+    pub async fn finish(mut self, session: &mut Session) -> Result<String, PgError> {
+        self.reader.end_input();
+        self.read(session)?;
+        self.flush(session)?;
+        let token = session.token().clone();
+        let found = token.run(self.keys.existing(&self.existing, &|_| false, &self.context)).await?;
+        match found.into_iter().next() {
+            Some(conflict) => Err(conflict.into_error()),
+            None => Ok(format!("COPY {}", self.rows)),
+        }
+    }
+
+    fn read(&mut self, session: &mut Session) -> Result<(), PgError> {
+        loop {
+            while self.lines.numbers.len() < BATCH_ROWS {
+                let Some(row) = self.reader.next_row()? else { return Ok(()) };
+                for (index, builder) in self.builders.iter_mut().enumerate() {
+                    match row.field(index) {
+                        None => builder.append_null(),
+                        Some(text) => {
+                            if let Err(error) = builder.append(text) {
+                                let line = row.line;
+                                let text = text.to_owned();
+                                let name = &self.reader.columns()[index];
+                                return Err(self.reader.context().value_error(error, line, name, Some(&text)));
+                            }
+                        }
+                    }
+                }
+                self.lines.push(row.line, row.raw);
+            }
+            self.flush(session)?;
+        }
+    }
+
+    /// Checks the rows collected and puts them into the transaction.
+    fn flush(&mut self, session: &mut Session) -> Result<(), PgError> {
+        if self.lines.numbers.is_empty() {
+            return Ok(());
+        }
+        session.token().check()?;
+        let rows = self.assemble()?;
+        let rows = match &self.condition {
+            None => rows,
+            Some(condition) => {
+                let passes = condition.evaluate(&rows).and_then(|value| value.into_array(rows.num_rows()));
+                let passes = passes.map_err(map_error)?;
+                let passes = prep_null_mask_filter(passes.as_boolean());
+                let mut keep = passes.values().iter();
+                // Lines of rows left out are of no interest any more.
+                let numbers = std::mem::take(&mut self.lines.numbers);
+                let kept: Vec<usize> = (0..numbers.len()).filter(|_| keep.next().unwrap_or(false)).collect();
+                self.lines = self.lines.only(&numbers, &kept);
+                filter_record_batch(&rows, &passes).map_err(arrow_error)?
+            }
+        };
+        if let Some((row, error)) = self.checks.first_failure(&rows)? {
+            let line = self.reader.context().line_text(self.lines.numbers[row], self.lines.text_of(row).as_bytes());
+            return Err(error.context(line));
+        }
+        let first = self.keys.row_count();
+        if let Some(conflict) = self.keys.take(&rows, None)?.into_iter().next() {
+            let line = self.reader.context().line(self.lines.numbers[conflict.row - first]);
+            return Err(conflict.into_error().context(line));
+        }
+        self.rows += rows.num_rows() as u64;
+        self.lines.clear();
+        session.store_transaction().append(self.table.oid, rows).map_err(store_error)
+    }
+
+    fn assemble(&mut self) -> Result<RecordBatch, PgError> {
+        let count = self.lines.numbers.len();
+        let given: Vec<ArrayRef> = self.builders.iter_mut().map(InputBuilder::finish).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let bare =
+            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).map_err(arrow_error)?;
+        let columns = self.sources.iter().map(|source| match source {
+            Source::Field(index) => Ok(Arc::clone(&given[*index])),
+            Source::Default(expr) => expr.evaluate(&bare).and_then(|value| value.into_array(count)).map_err(map_error),
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(arrow_error)
+    }
+}
+
+impl Lines {
+    fn only(&self, numbers: &[u64], kept: &[usize]) -> Self {
+        let mut lines = Self { with_text: self.with_text, ..Self::default() };
+        for &row in kept {
+            lines.push(numbers[row], if self.with_text { self.text_of(row) } else { "" });
+        }
+        lines
+    }
+}
+
+impl fmt::Debug for CopyIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CopyIn").field("table", &self.table.name).field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
+fn target(view: &ReadView, schema: Option<&str>, name: &str) -> Result<Arc<TableObject>, PgError> {
+    match view.catalog.resolve(&view.search_path, schema, name)? {
+        Relation::Table(table) => Ok(table),
+        Relation::View(view) => {
+            Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("cannot copy to view \"{}\"", view.name))
+                .hint("To enable copying to a view, provide an INSTEAD OF INSERT trigger."))
+        }
+        Relation::System(_, name) => Err(PgError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied: \"{name}\" is a system catalog"),
+        )),
+    }
+}
+
+/// The columns of a list, all without one; 42703, 42701.
+pub(super) fn named_columns<'a>(table: &'a TableObject, names: &[String]) -> Result<Vec<&'a ColumnObject>, PgError> {
+    if names.is_empty() {
+        return Ok(table.live_columns().collect());
+    }
+    let mut columns: Vec<&ColumnObject> = Vec::with_capacity(names.len());
+    for name in names {
+        let column = table.live_columns().find(|column| column.name == *name);
+        let column = column.ok_or_else(|| dml::unknown_column(table, name))?;
+        if columns.iter().any(|known| known.attnum == column.attnum) {
+            let message = format!("column \"{name}\" specified more than once");
+            return Err(PgError::new(sqlstate::DUPLICATE_COLUMN, message));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
+}
+
+fn arrow_error(error: arrow::error::ArrowError) -> PgError {
+    PgError::internal(error.to_string())
+}

@@ -1,0 +1,148 @@
+//! COPY TO: a running query, printed.
+
+use std::fmt;
+
+use arrow::array::RecordBatch;
+use datafusion::logical_expr::LogicalPlan;
+use tributary_pg::copy::{CopyOptions, CopyWriter};
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+use tributary_pg::text::{ColumnText, TextPrinter};
+
+use super::input::named_columns;
+use crate::dialect::sqlparser::ast::{Query, Statement as Sql};
+use crate::dialect::{CopyStatement, CopySubject};
+use crate::engine::catalog::Relation;
+use crate::engine::dml;
+use crate::engine::planner::Planner;
+use crate::engine::row_stream::RowStream;
+use crate::engine::session::Session;
+use crate::engine::statement::query;
+
+/// Rows printed at a time. Reason: wide rows must not pile up before the client has taken them.
+const CHUNK_ROWS: usize = 1_024;
+
+/// A COPY TO STDOUT that gives data.
+pub struct CopyOut {
+    /// Columns of the output.
+    pub column_count: usize,
+    /// Binary format.
+    pub binary: bool,
+    rows: RowStream,
+    left: Option<RecordBatch>,
+    printers: Vec<TextPrinter>,
+    columns: Vec<ColumnText>,
+    writer: CopyWriter,
+    started: bool,
+    count: u64,
+}
+
+/// Some rows of a COPY TO, as bytes; `ends` are the offsets at which rows end: one CopyData message each.
+#[derive(Debug, Default)]
+pub struct CopyChunk {
+    /// Row after row.
+    pub bytes: Vec<u8>,
+    /// End of each row within `bytes`.
+    pub ends: Vec<usize>,
+}
+
+impl CopyOut {
+    pub(super) async fn start(
+        session: &mut Session,
+        copy: &CopyStatement,
+        options: &CopyOptions,
+    ) -> Result<Self, PgError> {
+        let view = session.read_view();
+        let state = session.state(&view);
+        let (query, relation) = match &copy.subject {
+            CopySubject::Query(query) => (query.as_ref().clone(), None),
+            CopySubject::Table { schema, name, columns } => {
+                let relation = view.catalog.resolve(&view.search_path, schema.as_deref(), name)?;
+                (of_table(&relation, schema.as_deref(), name, columns)?, Some(name.as_str()))
+            }
+        };
+        if dml::writes(&Sql::Query(Box::new(query.clone()))) {
+            return Err(PgError::unsupported("COPY of a statement that writes is not supported yet"));
+        }
+        let plan: LogicalPlan = Planner::new(&state, &view).plan(Sql::Query(Box::new(query)))?;
+        let plan = query::analyzed(&state, plan)?;
+        let described = crate::engine::pg::output_columns(&plan);
+        let style = session.text_style();
+        let printers = described.iter().map(|column| TextPrinter::for_field(&column.field, &style));
+        let printers = printers.collect::<Result<Vec<_>, _>>()?;
+        let names = described.into_iter().map(|column| column.name).collect();
+        let writer = CopyWriter::new(options, relation, names)?;
+        Ok(Self {
+            column_count: printers.len(),
+            binary: false,
+            rows: query::start(session, plan).await?,
+            left: None,
+            columns: printers.iter().map(|_| ColumnText::new()).collect(),
+            printers,
+            writer,
+            started: false,
+            count: 0,
+        })
+    }
+
+    /// The next rows, `None` at the end.
+    pub async fn next(&mut self, session: &mut Session) -> Result<Option<CopyChunk>, PgError> {
+        let mut chunk = CopyChunk::default();
+        if !std::mem::replace(&mut self.started, true) && self.writer.write_header(&mut chunk.bytes) {
+            chunk.ends.push(chunk.bytes.len());
+            return Ok(Some(chunk));
+        }
+        let token = session.token().clone();
+        let batch = loop {
+            match self.left.take() {
+                Some(batch) if batch.num_rows() > 0 => break batch,
+                _ => match token.run(self.rows.next()).await? {
+                    Some(batch) => self.left = Some(batch),
+                    None => return Ok(None),
+                },
+            }
+        };
+        let count = batch.num_rows().min(CHUNK_ROWS);
+        let rows = batch.slice(0, count);
+        self.left = Some(batch.slice(count, batch.num_rows() - count));
+        for ((printer, column), text) in self.printers.iter().zip(rows.columns()).zip(&mut self.columns) {
+            text.clear();
+            printer.print(column, text)?;
+        }
+        for row in 0..count {
+            self.writer.write_row(&self.columns, row, &mut chunk.bytes);
+            chunk.ends.push(chunk.bytes.len());
+        }
+        self.count += count as u64;
+        Ok(Some(chunk))
+    }
+
+    /// The command tag, once all rows are out.
+    pub fn tag(&self) -> String {
+        format!("COPY {}", self.count)
+    }
+}
+
+fn of_table(relation: &Relation, schema: Option<&str>, name: &str, columns: &[String]) -> Result<Query, PgError> {
+    match relation {
+        Relation::View(_) => {
+            Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("cannot copy from view \"{name}\""))
+                .hint("Try the COPY (SELECT ...) TO variant."))
+        }
+        Relation::Table(table) => {
+            let names: Vec<&str> =
+                named_columns(table, columns)?.into_iter().map(|column| column.name.as_str()).collect();
+            Ok(dml::table_query(schema, name, Some(&names)))
+        }
+        Relation::System(..) => {
+            let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+            Ok(dml::table_query(schema, name, (!names.is_empty()).then_some(&names)))
+        }
+    }
+}
+
+impl fmt::Debug for CopyOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CopyOut").field("rows", &self.count).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,230 @@
+//! INSERT, UPDATE, DELETE, TRUNCATE: planned as queries, run into the transaction.
+//!
+//! DataFusion's own DML plans are never used: they lose filters (an EMPTY filter list reaches the table for IN and EXISTS
+//! subqueries and for `WHERE false`, which then means all rows). Here a DELETE is the query `SELECT _addr FROM target
+//! WHERE ...`, an UPDATE the query of `_addr` and the new row, an INSERT the query of its rows; each runs like any other
+//! query over one snapshot and its rows go to a sink that checks constraints and fills the transaction. So subqueries,
+//! joins, CTEs and parameters mean exactly what they mean in a SELECT, and a statement never sees its own writes.
+//!
+//! [`analyze`] plans, [`run`] writes. What this does deliberately not do: make anything durable (COMMIT does).
+
+mod assign;
+mod ast;
+mod change;
+mod insert;
+pub(super) mod keys;
+mod returning;
+mod run;
+mod sink;
+
+use std::sync::Arc;
+
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::physical_expr::PhysicalExpr;
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+
+use super::catalog::{ColumnObject, Relation, TableObject};
+use super::pg::{self, Parameters};
+use super::planner::{Planner, ReadView};
+use super::prepared::Action;
+use super::session::Session;
+use super::statement::Analysis;
+use super::statement::query::analyzed;
+use crate::dialect::sqlparser::ast::{Expr, ObjectName, Query, SelectItem, SetExpr, Statement as Sql, With};
+
+pub(super) use assign::{ASSIGN, assignment_target};
+pub(super) use insert::unknown_column;
+pub(super) use run::{run, truncate};
+
+/// What a statement does to the rows its query finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriteKind {
+    /// Query columns: the table's.
+    Insert,
+    /// Query columns: `_addr`, then the table's with their new values.
+    Update {
+        /// Whether a join may find a row more than once.
+        joined: bool,
+    },
+    /// Query columns: `_addr`, then the table's if RETURNING wants them.
+    Delete,
+}
+
+impl WriteKind {
+    /// The statement's word, which begins its command tag too.
+    pub(super) fn verb(self) -> &'static str {
+        match self {
+            Self::Insert => "INSERT",
+            Self::Update { .. } => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    fn tag(self) -> &'static str {
+        match self {
+            Self::Insert => "INSERT 0",
+            Self::Update { .. } => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// An analyzed write.
+#[derive(Clone, Debug)]
+pub(super) struct WritePlan {
+    pub kind: WriteKind,
+    pub table: Arc<TableObject>,
+    /// The query whose rows are written.
+    pub input: LogicalPlan,
+    /// Columns an UPDATE sets, `None` for all.
+    pub changed: Option<Vec<i16>>,
+    /// RETURNING, as a query over the rows written.
+    pub returning: Option<LogicalPlan>,
+    /// What to do with rows whose key exists.
+    pub on_conflict: Option<insert::OnConflict>,
+}
+
+/// The parts of a DML statement that are planned as queries.
+struct Queries {
+    kind: WriteKind,
+    input: Query,
+    changed: Option<Vec<i16>>,
+    /// RETURNING and the name by which it knows the target.
+    returning: Option<(Vec<SelectItem>, String)>,
+    on_conflict: Option<insert::OnConflict>,
+}
+
+/// The write inside a statement, with the CTEs before it.
+fn write_of(sql: &Sql) -> Option<(&Sql, Option<&With>)> {
+    match sql {
+        Sql::Insert(_) | Sql::Update(_) | Sql::Delete(_) => Some((sql, None)),
+        Sql::Query(query) => match query.body.as_ref() {
+            SetExpr::Insert(inner) | SetExpr::Update(inner) | SetExpr::Delete(inner) => {
+                Some((inner, query.with.as_ref()))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The query whose one column is an expression over rows of a table.
+pub(super) fn rows_query(table: &TableObject, expr: &Expr) -> Query {
+    ast::returning_query(vec![SelectItem::UnnamedExpr(expr.clone())], &table.name)
+}
+
+/// The same for a CHECK.
+pub(super) fn check_query(table: &TableObject, text: &str) -> Result<Query, PgError> {
+    Ok(rows_query(table, &ast::expression(text)?))
+}
+
+/// The query whose columns are the defaults of columns.
+pub(super) fn default_query(table: &TableObject, columns: &[&ColumnObject]) -> Result<Query, PgError> {
+    let items = columns.iter().map(|column| Ok(ast::named(ast::default_of(column)?, &column.name)));
+    Ok(ast::returning_query(items.collect::<Result<_, PgError>>()?, &table.name))
+}
+
+/// `SELECT columns FROM table`.
+pub(super) fn table_query(schema: Option<&str>, name: &str, columns: Option<&[&str]>) -> Query {
+    ast::table_query(schema, name, columns)
+}
+
+/// The expressions of a query over rows of a table, ready to be evaluated on batches of such rows.
+pub(super) fn row_expressions(
+    state: &SessionState,
+    view: &ReadView,
+    table: &Arc<TableObject>,
+    query: Query,
+) -> Result<Vec<Arc<dyn PhysicalExpr>>, PgError> {
+    let plan = Planner::new(state, view).with_target(Arc::clone(table)).plan(Sql::Query(Box::new(query)))?;
+    let LogicalPlan::Projection(projection) = analyzed(state, plan)? else {
+        return Err(PgError::internal("expressions over rows are no projection"));
+    };
+    let schema = projection.input.schema();
+    let physical = projection.expr.iter().map(|expr| state.create_physical_expr(expr.clone().unalias(), schema));
+    physical.collect::<Result<_, _>>().map_err(pg::map_error)
+}
+
+/// What a name in the planner of a write stands for, if it is one of the names only such planners know.
+pub(super) fn hidden_source(
+    table: &Arc<TableObject>,
+    schema: Option<&str>,
+) -> Option<Result<Arc<dyn TableSource>, PgError>> {
+    match schema? {
+        ast::TARGET_SCHEMA => Some(super::table::target_source(table)),
+        ast::ROWS_SCHEMA => Some(returning::rows_source(table)),
+        _ => None,
+    }
+}
+
+/// Whether a statement writes rows, CTEs before it included.
+pub(super) fn writes(sql: &Sql) -> bool {
+    write_of(sql).is_some()
+}
+
+/// Plans a write.
+pub(super) fn analyze(session: &mut Session, sql: &Sql, text: &str, declared: &[u32]) -> Result<Analysis, PgError> {
+    let view = session.read_view();
+    let state = session.state(&view);
+    let mut parameters = Arc::new(Parameters::declared(declared)?);
+    let mut write = planned(&state, &view, sql, text, &parameters)?;
+    let mut parameter_types = Vec::new();
+    if parameters.any() {
+        // What decides a parameter may come after its first use: the second time all are known from the start.
+        parameters = Arc::new(parameters.again());
+        write = planned(&state, &view, sql, text, &parameters)?;
+        parameter_types = parameters.settled()?;
+    }
+    write.input = analyzed(&state, write.input)?;
+    write.returning = write.returning.map(|returning| analyzed(&state, returning)).transpose()?;
+    let columns = write.returning.as_ref().map(pg::output_columns);
+    Ok(Analysis { action: Action::Write(Arc::new(write)), parameter_types, columns })
+}
+
+fn planned(
+    state: &SessionState,
+    view: &ReadView,
+    sql: &Sql,
+    text: &str,
+    parameters: &Arc<Parameters>,
+) -> Result<WritePlan, PgError> {
+    let Some((write, with)) = write_of(sql) else {
+        return Err(PgError::internal("a write was not recognised as one"));
+    };
+    let planner = || Planner::with_parameters(state, view, text, Arc::clone(parameters));
+    let (table, queries) = match write {
+        Sql::Insert(insert) => insert::queries(&planner(), insert, with)?,
+        Sql::Update(update) => change::update_queries(view, update, with)?,
+        Sql::Delete(delete) => change::delete_queries(view, delete, with)?,
+        _ => return Err(PgError::internal("a write was not recognised as one")),
+    };
+    let planner = planner().with_target(Arc::clone(&table));
+    let input = planner.plan(Sql::Query(Box::new(queries.input)))?;
+    let returning =
+        queries.returning.map(|(items, name)| planner.plan(Sql::Query(Box::new(ast::returning_query(items, &name)))));
+    Ok(WritePlan {
+        kind: queries.kind,
+        table,
+        input,
+        changed: queries.changed,
+        returning: returning.transpose()?,
+        on_conflict: queries.on_conflict,
+    })
+}
+
+/// The base table a write names.
+pub(super) fn target(view: &ReadView, name: &ObjectName) -> Result<Arc<TableObject>, PgError> {
+    let (schema, table) = ast::split_name(name)?;
+    match view.catalog.resolve(&view.search_path, schema.as_deref(), &table)? {
+        Relation::Table(object) => Ok(object),
+        Relation::View(object) => {
+            Err(PgError::unsupported(format!("writing to view \"{}\" is not supported", object.name)))
+        }
+        Relation::System(_, name) => Err(PgError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied: \"{name}\" is a system catalog"),
+        )),
+    }
+}

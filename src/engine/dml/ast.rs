@@ -1,0 +1,185 @@
+//! Pieces of syntax tree that writes are made of.
+//!
+//! Trees are built from parsed skeletons, because sqlparser's structs gain fields with every release. Pieces of the user's
+//! statement keep their positions, so errors point into the text the client sent.
+
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+
+use super::assign::{self, ASSIGN};
+use crate::dialect::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select,
+    SelectItem, SetExpr, Statement as Sql, TableAlias, TableFactor, TableWithJoins, Value,
+};
+use crate::dialect::{Ast, parse};
+use crate::engine::catalog::ColumnObject;
+
+/// Schema name by which only the planner of a write knows its target. It cannot clash: control characters are
+/// refused in names of objects.
+pub(in crate::engine) const TARGET_SCHEMA: &str = "\u{1}target";
+
+/// Schema name of the rows a write has made, for RETURNING.
+pub(in crate::engine) const ROWS_SCHEMA: &str = "\u{1}rows";
+
+/// A quoted identifier.
+pub(super) fn ident(name: &str) -> Ident {
+    Ident::with_quote('"', name)
+}
+
+/// An identifier's meaning: lower case unless quoted.
+pub(super) fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+/// Schema and name of a relation; a database before them must be ours and is not checked here.
+pub(super) fn split_name(name: &ObjectName) -> Result<(Option<String>, String), PgError> {
+    let parts: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(folded)).collect();
+    match parts.as_deref() {
+        Some([table]) => Ok((None, table.clone())),
+        Some([schema, table] | [_, schema, table]) => Ok((Some(schema.clone()), table.clone())),
+        _ => Err(PgError::new(sqlstate::SYNTAX_ERROR, format!("improper qualified name: {name}"))),
+    }
+}
+
+/// Parses a query that is known to be sound.
+fn skeleton(text: &str) -> Query {
+    let statement = parse(text).ok().and_then(|statements| statements.into_iter().next());
+    match statement.map(|statement| statement.ast) {
+        Some(Ast::Sql(sql)) => match *sql {
+            Sql::Query(query) => *query,
+            _ => unreachable!("skeletons are queries"),
+        },
+        _ => unreachable!("skeletons parse"),
+    }
+}
+
+/// `SELECT items FROM tables WHERE selection`.
+pub(super) fn select(items: Vec<SelectItem>, from: Vec<TableWithJoins>, selection: Option<Expr>) -> Query {
+    let mut query = skeleton("SELECT 1");
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        let select: &mut Select = select;
+        select.projection = items;
+        select.from = from;
+        select.selection = selection;
+    }
+    query
+}
+
+/// `VALUES rows`.
+pub(super) fn values(rows: Vec<Vec<Expr>>) -> Query {
+    let mut query = skeleton("VALUES (1)");
+    if let SetExpr::Values(values) = query.body.as_mut()
+        && let Some(first) = values.rows.first().cloned()
+    {
+        values.rows = rows
+            .into_iter()
+            .map(|row| {
+                let mut parens = first.clone();
+                parens.content = row;
+                parens
+            })
+            .collect();
+    }
+    query
+}
+
+/// The write's own scan of its target, under the name the statement gives it.
+pub(super) fn hidden_table(schema: &str, oid: u32, name: &str) -> TableWithJoins {
+    let mut query = skeleton("SELECT 1 FROM a AS b");
+    let SetExpr::Select(select) = query.body.as_mut() else { unreachable!("the skeleton is a SELECT") };
+    let mut table = select.from.remove(0);
+    if let TableFactor::Table { name: relation, alias, .. } = &mut table.relation {
+        *relation = ObjectName(vec![
+            ObjectNamePart::Identifier(ident(schema)),
+            ObjectNamePart::Identifier(ident(&oid.to_string())),
+        ]);
+        if let Some(TableAlias { name: shown, .. }) = alias {
+            *shown = ident(name);
+        }
+    }
+    table
+}
+
+/// `(query) AS name(columns)`.
+pub(super) fn derived(query: Query, name: &str, columns: &[String]) -> TableWithJoins {
+    let list: Vec<String> = columns.iter().map(|column| ident(column).to_string()).collect();
+    let mut outer = skeleton(&format!("SELECT 1 FROM (SELECT 1) AS b({})", list.join(", ")));
+    let SetExpr::Select(select) = outer.body.as_mut() else { unreachable!("the skeleton is a SELECT") };
+    let mut table = select.from.remove(0);
+    if let TableFactor::Derived { subquery, alias, .. } = &mut table.relation {
+        **subquery = query;
+        if let Some(TableAlias { name: shown, .. }) = alias {
+            *shown = ident(name);
+        }
+    }
+    table
+}
+
+/// `SELECT columns FROM table`, `*` without columns.
+pub(super) fn table_query(schema: Option<&str>, name: &str, columns: Option<&[&str]>) -> Query {
+    let list = match columns {
+        None => "*".to_owned(),
+        Some(columns) => columns.iter().map(|column| ident(column).to_string()).collect::<Vec<_>>().join(", "),
+    };
+    let schema = schema.map(|schema| format!("{}.", ident(schema))).unwrap_or_default();
+    skeleton(&format!("SELECT {list} FROM {schema}{}", ident(name)))
+}
+
+/// `qualifier.column`.
+pub(super) fn column(qualifier: &str, name: &str) -> Expr {
+    Expr::CompoundIdentifier(vec![ident(qualifier), ident(name)])
+}
+
+/// An expression under a name.
+pub(super) fn named(expr: Expr, name: &str) -> SelectItem {
+    SelectItem::ExprWithAlias { expr, alias: ident(name) }
+}
+
+/// `NULL`.
+pub(super) fn null() -> Expr {
+    Expr::Value(Value::Null.into())
+}
+
+/// `expr` as the value of a column: assignment cast, length check.
+pub(super) fn assigned(expr: Expr, column: &ColumnObject) -> Expr {
+    let mut call = expression(&format!("{ASSIGN}(1, 2)")).unwrap_or_else(|_| unreachable!("the skeleton parses"));
+    if let Expr::Function(function) = &mut call
+        && let FunctionArguments::List(list) = &mut function.args
+    {
+        let target = Expr::Value(Value::SingleQuotedString(assign::description(column)).into());
+        list.args = [expr, target].map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).into();
+    }
+    call
+}
+
+/// Parses an expression kept as text: a DEFAULT, a CHECK.
+pub(in crate::engine) fn expression(text: &str) -> Result<Expr, PgError> {
+    let statement = parse(&format!("SELECT {text}"))?.into_iter().next();
+    if let Some(Ast::Sql(sql)) = statement.map(|statement| statement.ast)
+        && let Sql::Query(query) = *sql
+        && let SetExpr::Select(select) = *query.body
+        && let Some(SelectItem::UnnamedExpr(expr)) = select.projection.into_iter().next()
+    {
+        return Ok(expr);
+    }
+    Err(PgError::internal(format!("a stored expression does not parse: {text}")))
+}
+
+/// The value of a column that is not given: its default, else NULL.
+pub(super) fn default_of(column: &ColumnObject) -> Result<Expr, PgError> {
+    let value = match &column.default {
+        Some(text) => expression(text)?,
+        None => null(),
+    };
+    Ok(assigned(value, column))
+}
+
+/// RETURNING over the rows that were written.
+pub(super) fn returning_query(items: Vec<SelectItem>, name: &str) -> Query {
+    select(items, vec![hidden_table(ROWS_SCHEMA, 0, name)], None)
+}
+
+/// Whether an expression is the word DEFAULT.
+pub(super) fn is_default(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
+}

@@ -1,0 +1,170 @@
+//! UPDATE and DELETE as queries of the addresses they change.
+
+use std::sync::Arc;
+
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+
+use super::ast::{self, TARGET_SCHEMA, folded};
+use super::insert::{table_name, unknown_column};
+use super::{Queries, WriteKind, target};
+use crate::dialect::sqlparser::ast::{
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, ObjectName, Query, SetExpr, TableWithJoins, Update,
+    UpdateTableFromKind, With,
+};
+use crate::engine::catalog::{ColumnObject, TableObject};
+use crate::engine::planner::ReadView;
+use crate::engine::scan::ADDR;
+
+/// DELETE FROM target [USING ...] [WHERE ...].
+pub(super) fn delete_queries(
+    view: &ReadView,
+    delete: &Delete,
+    with: Option<&With>,
+) -> Result<(Arc<TableObject>, Queries), PgError> {
+    let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+    let [table] = from.as_slice() else {
+        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "DELETE takes one table; others belong into USING"));
+    };
+    refuse_limit(!delete.order_by.is_empty(), delete.limit.is_some())?;
+    let (table, name) = resolved(view, table)?;
+    let mut relations = vec![ast::hidden_table(TARGET_SCHEMA, table.oid, &name)];
+    relations.extend(delete.using.iter().flatten().cloned());
+    let mut items = vec![ast::named(ast::column(&name, ADDR), ADDR)];
+    if delete.returning.is_some() {
+        items.extend(table.live_columns().map(|column| ast::named(ast::column(&name, &column.name), &column.name)));
+    }
+    let mut input = ast::select(items, relations, delete.selection.clone());
+    input.with = with.cloned();
+    let returning = delete.returning.clone().map(|items| (items, name));
+    Ok((table, Queries { kind: WriteKind::Delete, input, changed: None, returning, on_conflict: None }))
+}
+
+/// UPDATE target SET ... [FROM ...] [WHERE ...].
+pub(super) fn update_queries(
+    view: &ReadView,
+    update: &Update,
+    with: Option<&With>,
+) -> Result<(Arc<TableObject>, Queries), PgError> {
+    refuse_limit(!update.order_by.is_empty(), update.limit.is_some())?;
+    let (table, name) = resolved(view, &update.table)?;
+    let mut relations = vec![ast::hidden_table(TARGET_SCHEMA, table.oid, &name)];
+    let from = match &update.from {
+        Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => from.as_slice(),
+        None => &[],
+    };
+    let joined = !from.is_empty();
+    relations.extend(from.iter().cloned());
+    let mut values = new_values(&table, &update.assignments)?;
+    let changed = values.iter().map(|(attnum, _)| *attnum).collect();
+    let mut items = vec![ast::named(ast::column(&name, ADDR), ADDR)];
+    for column in table.live_columns() {
+        let place = values.iter().position(|(attnum, _)| *attnum == column.attnum);
+        let value = match place.map(|place| values.swap_remove(place).1) {
+            Some(value) if ast::is_default(&value) => ast::default_of(column)?,
+            Some(value) => ast::assigned(value, column),
+            None => ast::column(&name, &column.name),
+        };
+        items.push(ast::named(value, &column.name));
+    }
+    let mut input = ast::select(items, relations, update.selection.clone());
+    input.with = with.cloned();
+    let returning = update.returning.clone().map(|items| (items, name));
+    Ok((
+        table,
+        Queries { kind: WriteKind::Update { joined }, input, changed: Some(changed), returning, on_conflict: None },
+    ))
+}
+
+fn resolved(view: &ReadView, table: &TableWithJoins) -> Result<(Arc<TableObject>, String), PgError> {
+    if !table.joins.is_empty() {
+        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "the target of a write cannot be a join"));
+    }
+    let (name, alias) = table_name(&table.relation)?;
+    let object = target(view, name)?;
+    let name = alias.unwrap_or_else(|| object.name.clone());
+    Ok((object, name))
+}
+
+/// PostgreSQL has neither.
+fn refuse_limit(order_by: bool, limit: bool) -> Result<(), PgError> {
+    let word = match (order_by, limit) {
+        (true, _) => "ORDER",
+        (false, true) => "LIMIT",
+        (false, false) => return Ok(()),
+    };
+    Err(PgError::new(sqlstate::SYNTAX_ERROR, format!("syntax error at or near \"{word}\"")))
+}
+
+/// Columns set and their expressions. `(a, b) = (1, 2)` is taken apart.
+fn new_values(table: &TableObject, assignments: &[Assignment]) -> Result<Vec<(i16, Expr)>, PgError> {
+    let mut values: Vec<(i16, Expr)> = Vec::new();
+    let mut push = |column: &ColumnObject, value: Expr| {
+        if values.iter().any(|(attnum, _)| *attnum == column.attnum) {
+            return Err(PgError::new(
+                sqlstate::SYNTAX_ERROR,
+                format!("multiple assignments to same column \"{}\"", column.name),
+            ));
+        }
+        values.push((column.attnum, value));
+        Ok(())
+    };
+    for assignment in assignments {
+        match &assignment.target {
+            AssignmentTarget::ColumnName(name) => push(column_of(table, name)?, assignment.value.clone())?,
+            AssignmentTarget::Tuple(names) => {
+                let row = row_values(&assignment.value, names.len())?;
+                for (name, value) in names.iter().zip(row) {
+                    push(column_of(table, name)?, value)?;
+                }
+            }
+        }
+    }
+    Ok(values)
+}
+
+fn column_of<'a>(table: &'a TableObject, name: &ObjectName) -> Result<&'a ColumnObject, PgError> {
+    let name = match name.0.as_slice() {
+        [part] => part.as_ident().map(folded).unwrap_or_default(),
+        // `SET t.x = 1`: the first word is taken for the column, as PostgreSQL does.
+        [part, ..] => part.as_ident().map(folded).unwrap_or_default(),
+        [] => String::new(),
+    };
+    table.live_columns().find(|column| column.name == name).ok_or_else(|| unknown_column(table, &name))
+}
+
+fn row_values(value: &Expr, width: usize) -> Result<Vec<Expr>, PgError> {
+    let values = match value {
+        Expr::Tuple(values) => values.clone(),
+        Expr::Nested(inner) if width == 1 => vec![inner.as_ref().clone()],
+        Expr::Subquery(query) => return subquery_columns(query, width),
+        _ => {
+            return Err(PgError::unsupported(
+                "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
+            ));
+        }
+    };
+    if values.len() != width {
+        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "number of columns does not match number of values"));
+    }
+    Ok(values)
+}
+
+/// `(a, b) = (SELECT x, y ...)`: one scalar subquery a column, each keeping one item.
+fn subquery_columns(query: &Query, width: usize) -> Result<Vec<Expr>, PgError> {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return Err(PgError::unsupported("a multiple-column UPDATE from a set operation is not supported"));
+    };
+    if select.projection.len() != width {
+        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "number of columns does not match number of values"));
+    }
+    let columns = (0..width).map(|index| {
+        let mut one = query.clone();
+        if let SetExpr::Select(select) = one.body.as_mut() {
+            let item = select.projection.swap_remove(index);
+            select.projection = vec![item];
+        }
+        Expr::Subquery(Box::new(one))
+    });
+    Ok(columns.collect())
+}

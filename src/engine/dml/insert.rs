@@ -1,0 +1,242 @@
+//! INSERT as a query of its rows: every column of the table in order, given, defaulted or NULL.
+
+use std::sync::Arc;
+
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+
+use super::ast::{self, folded};
+use super::{Queries, WriteKind, target};
+use crate::dialect::sqlparser::ast::{
+    ConflictTarget, Expr, Insert, ObjectName, OnConflictAction, OnInsert, Query, SelectItem, SetExpr, Statement as Sql,
+    TableFactor, TableObject as InsertTarget, Value, With,
+};
+use crate::engine::catalog::{ColumnObject, ConstraintKind, TableObject};
+use crate::engine::planner::Planner;
+
+/// ON CONFLICT.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct OnConflict {
+    /// OIDs of the keys it watches; `None` for all.
+    pub keys: Option<Vec<u32>>,
+}
+
+/// Plans an INSERT.
+pub(super) fn queries(
+    planner: &Planner<'_>,
+    insert: &Insert,
+    with: Option<&With>,
+) -> Result<(Arc<TableObject>, Queries), PgError> {
+    let InsertTarget::TableName(name) = &insert.table else {
+        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "INSERT needs the name of a table"));
+    };
+    let table = target(planner.view, name)?;
+    let columns = target_columns(&table, &insert.columns)?;
+    let explicit = !insert.columns.is_empty();
+    let on_conflict = insert.on.as_ref().map(|on| on_conflict(&table, on)).transpose()?;
+    let mut input = match &insert.source {
+        None => ast::values(vec![row_of(&table, &columns, Vec::new())?]),
+        Some(source) => match source.body.as_ref() {
+            SetExpr::Values(values) if bare(source) => {
+                let rows = values.rows.iter().map(|row| row.content.as_slice());
+                let mut query = of_values(&table, &columns, explicit, rows)?;
+                query.with.clone_from(&source.with);
+                query
+            }
+            _ => of_query(planner, &table, &columns, explicit, source, with)?,
+        },
+    };
+    if input.with.is_none() {
+        input.with = with.cloned();
+    }
+    let name = insert.table_alias.as_ref().map_or_else(|| table.name.clone(), |alias| folded(&alias.alias));
+    let returning = insert.returning.clone().map(|items| (items, name));
+    Ok((table, Queries { kind: WriteKind::Insert, input, changed: None, returning, on_conflict }))
+}
+
+/// Whether a VALUES list is the whole source.
+fn bare(query: &Query) -> bool {
+    query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none()
+}
+
+fn target_columns<'a>(table: &'a TableObject, names: &[ObjectName]) -> Result<Vec<&'a ColumnObject>, PgError> {
+    if names.is_empty() {
+        return Ok(table.live_columns().collect());
+    }
+    let mut columns: Vec<&ColumnObject> = Vec::with_capacity(names.len());
+    for name in names {
+        let [part] = name.0.as_slice() else {
+            return Err(PgError::unsupported("assigning to a part of a column is not supported"));
+        };
+        let name = part.as_ident().map(folded).unwrap_or_default();
+        let column = table.live_columns().find(|column| column.name == name);
+        let column = column.ok_or_else(|| unknown_column(table, &name))?;
+        if columns.iter().any(|known| known.attnum == column.attnum) {
+            return Err(PgError::new(
+                sqlstate::DUPLICATE_COLUMN,
+                format!("column \"{name}\" specified more than once"),
+            ));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
+}
+
+/// 42703 for a column of a target.
+pub(in crate::engine) fn unknown_column(table: &TableObject, name: &str) -> PgError {
+    PgError::new(sqlstate::UNDEFINED_COLUMN, format!("column \"{name}\" of relation \"{}\" does not exist", table.name))
+}
+
+fn check_width(given: usize, wanted: usize, explicit: bool) -> Result<(), PgError> {
+    if given > wanted {
+        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "INSERT has more expressions than target columns"));
+    }
+    if explicit && given < wanted {
+        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "INSERT has more target columns than expressions"));
+    }
+    Ok(())
+}
+
+/// One row of the table: the given values in their columns, defaults elsewhere.
+fn row_of(table: &TableObject, columns: &[&ColumnObject], given: Vec<Expr>) -> Result<Vec<Expr>, PgError> {
+    let mut given: Vec<Option<Expr>> = given.into_iter().map(Some).collect();
+    table
+        .live_columns()
+        .map(|column| {
+            let place = columns.iter().position(|target| target.attnum == column.attnum);
+            match place.and_then(|place| given.get_mut(place)).and_then(Option::take) {
+                Some(expr) if !ast::is_default(&expr) => Ok(ast::assigned(expr, column)),
+                _ => ast::default_of(column),
+            }
+        })
+        .collect()
+}
+
+fn of_values<'a>(
+    table: &TableObject,
+    columns: &[&ColumnObject],
+    explicit: bool,
+    rows: impl Iterator<Item = &'a [Expr]>,
+) -> Result<Query, PgError> {
+    let mut width = None;
+    let mut complete = Vec::new();
+    for row in rows {
+        if *width.get_or_insert(row.len()) != row.len() {
+            return Err(PgError::new(sqlstate::SYNTAX_ERROR, "VALUES lists must all be the same length"));
+        }
+        check_width(row.len(), columns.len(), explicit)?;
+        complete.push(row_of(table, columns, row.to_vec())?);
+    }
+    Ok(ast::values(complete))
+}
+
+/// `SELECT <assigned columns> FROM (source) AS source(c1, c2, ...)`.
+fn of_query(
+    planner: &Planner<'_>,
+    table: &TableObject,
+    columns: &[&ColumnObject],
+    explicit: bool,
+    source: &Query,
+    with: Option<&With>,
+) -> Result<Query, PgError> {
+    let mut source = source.clone();
+    if source.with.is_none() {
+        source.with = with.cloned();
+    }
+    type_literals(&mut source, columns);
+    let plan = planner.plan(Sql::Query(Box::new(source.clone())))?;
+    let width = plan.schema().fields().len();
+    check_width(width, columns.len(), explicit)?;
+    let names: Vec<String> = (1..=width).map(|number| format!("c{number}")).collect();
+    let given = names.iter().map(|name| ast::column("source", name)).collect();
+    let row = row_of(table, columns, given)?;
+    let items = row.into_iter().zip(table.live_columns()).map(|(expr, column)| ast::named(expr, &column.name));
+    Ok(ast::select(items.collect(), vec![ast::derived(source, "source", &names)], None))
+}
+
+/// Literals and parameters that are a column of the source take the type of the column they go to; anything else
+/// has a type of its own.
+fn type_literals(source: &mut Query, columns: &[&ColumnObject]) {
+    let SetExpr::Select(select) = source.body.as_mut() else { return };
+    for (item, column) in select.projection.iter_mut().zip(columns) {
+        let expr = match item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr,
+            // How many columns a star stands for is not known yet.
+            _ => return,
+        };
+        let untyped = matches!(expr, Expr::Value(value) if matches!(
+            value.value,
+            Value::SingleQuotedString(_) | Value::DollarQuotedString(_) | Value::EscapedStringLiteral(_)
+                | Value::Null | Value::Placeholder(_)
+        ));
+        if untyped {
+            let literal = std::mem::replace(expr, ast::null());
+            *expr = ast::assigned(literal, column);
+        }
+    }
+}
+
+fn on_conflict(table: &TableObject, on: &OnInsert) -> Result<OnConflict, PgError> {
+    let OnInsert::OnConflict(on) = on else {
+        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "syntax error at or near \"DUPLICATE\""));
+    };
+    if let OnConflictAction::DoUpdate(_) = on.action {
+        if on.conflict_target.is_none() {
+            return Err(PgError::new(
+                sqlstate::SYNTAX_ERROR,
+                "ON CONFLICT DO UPDATE requires inference specification or constraint name",
+            )
+            .hint("For example, ON CONFLICT (column_name)."));
+        }
+        return Err(PgError::unsupported("ON CONFLICT DO UPDATE is not supported yet"));
+    }
+    let keys = match &on.conflict_target {
+        None => None,
+        Some(ConflictTarget::OnConstraint(name)) => {
+            let (_, name) = ast::split_name(name)?;
+            let key = table.constraints.iter().find(|constraint| constraint.name == name);
+            let key = key.ok_or_else(|| {
+                PgError::new(
+                    sqlstate::UNDEFINED_OBJECT,
+                    format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
+                )
+            })?;
+            Some(vec![key.oid])
+        }
+        Some(ConflictTarget::Columns(names)) => Some(vec![inferred_key(table, names.iter().map(folded).collect())?]),
+    };
+    Ok(OnConflict { keys })
+}
+
+/// The key on exactly these columns, in any order.
+fn inferred_key(table: &TableObject, names: Vec<String>) -> Result<u32, PgError> {
+    let mut wanted = Vec::with_capacity(names.len());
+    for name in names {
+        let column = table.live_columns().find(|column| column.name == name);
+        let missing = || PgError::new(sqlstate::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"));
+        wanted.push(column.ok_or_else(missing)?.attnum);
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    let key = table.constraints.iter().find(|constraint| {
+        let mut columns = constraint.columns.clone();
+        columns.sort_unstable();
+        matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique) && columns == wanted
+    });
+    key.map(|key| key.oid).ok_or_else(|| {
+        PgError::new(
+            sqlstate::INVALID_COLUMN_REFERENCE,
+            "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+        )
+    })
+}
+
+/// The relation of a FROM item, if it is a plain name.
+pub(super) fn table_name(factor: &TableFactor) -> Result<(&ObjectName, Option<String>), PgError> {
+    match factor {
+        TableFactor::Table { name, alias, args: None, .. } => {
+            Ok((name, alias.as_ref().map(|alias| folded(&alias.name))))
+        }
+        _ => Err(PgError::new(sqlstate::SYNTAX_ERROR, "the target of a write must be the name of a table")),
+    }
+}

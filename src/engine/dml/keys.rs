@@ -1,0 +1,274 @@
+//! PRIMARY KEY and UNIQUE: no two rows of a table with equal keys.
+//!
+//! A write collects the keys of its new rows, which must differ among themselves, and then reads the key columns of the
+//! rows that exist, only where the bounds of a granule allow a new key at all. So memory is in proportion to what is
+//! written, never to the table. NULL in a key of UNIQUE is equal to nothing.
+//! What it deliberately does not do: see commits after the statement's snapshot; the transaction's read check does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::{SortOptions, concat, sort_to_indices};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, UInt64Type};
+use arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::{Constraints, Result, ScalarValue};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal, in_list};
+use futures::StreamExt;
+use tributary_pg::TextStyle;
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+use tributary_pg::text::{ColumnText, TextPrinter};
+
+use crate::engine::catalog::{ConstraintKind, TableObject};
+use crate::engine::pg::map_error;
+use crate::engine::scan::row_source::RowSource;
+use crate::engine::scan::{PartSource, ScanRequest, ScanTable};
+
+/// Limit: more new keys than this are looked for by their range instead of one by one.
+const LISTED_KEYS_MAX: usize = 1_024;
+
+/// Address of a row that did not exist before the statement: after all that did.
+const NEW_ROW: u64 = u64::MAX;
+
+/// One PRIMARY KEY or UNIQUE constraint and the new keys of a statement.
+struct Key {
+    oid: u32,
+    name: String,
+    columns: Vec<usize>,
+    converter: RowConverter,
+    /// New keys, each with the address of the row it replaces and its number among the new rows.
+    new: HashMap<Box<[u8]>, (u64, usize)>,
+    /// Values of the first column, to find the granules that may hold them.
+    leading: Vec<ArrayRef>,
+}
+
+/// The keys of one table during one statement.
+pub(in crate::engine) struct Keys {
+    table: Arc<TableObject>,
+    schema_name: String,
+    schema: SchemaRef,
+    keys: Vec<Key>,
+    rows: usize,
+}
+
+/// A new row whose key is taken.
+pub(in crate::engine) struct Conflict {
+    /// Its number among the new rows.
+    pub row: usize,
+    /// OID of the constraint.
+    pub key: u32,
+    error: PgError,
+}
+
+impl Conflict {
+    /// 23505.
+    pub(in crate::engine) fn into_error(self) -> PgError {
+        self.error
+    }
+}
+
+impl Keys {
+    /// The keys of a table that a write can violate. `changed`: columns it sets, `None` for all.
+    pub(in crate::engine) fn new(
+        table: &Arc<TableObject>,
+        schema_name: String,
+        schema: SchemaRef,
+        changed: Option<&[i16]>,
+    ) -> Result<Self, PgError> {
+        let mut keys = Vec::new();
+        for constraint in &table.constraints {
+            let unique = matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique);
+            let touched = changed.is_none_or(|set| constraint.columns.iter().any(|column| set.contains(column)));
+            if !unique || !touched {
+                continue;
+            }
+            let index = |attnum: &i16| table.live_columns().position(|column| column.attnum == *attnum);
+            let columns: Option<Vec<usize>> = constraint.columns.iter().map(index).collect();
+            let Some(columns) = columns else { continue };
+            let fields = columns.iter().map(|&column| SortField::new(schema.field(column).data_type().clone()));
+            keys.push(Key {
+                oid: constraint.oid,
+                name: constraint.name.clone(),
+                converter: RowConverter::new(fields.collect()).map_err(arrow_error)?,
+                columns,
+                new: HashMap::new(),
+                leading: Vec::new(),
+            });
+        }
+        Ok(Self { table: Arc::clone(table), schema_name, schema, keys, rows: 0 })
+    }
+
+    /// Rows taken so far: the number of the next one.
+    pub(in crate::engine) fn row_count(&self) -> usize {
+        self.rows
+    }
+
+    /// Takes the keys of new rows; `replaced` are the addresses of the rows they stand for. Gives the rows whose key
+    /// an earlier new row has, in row order; none of their keys is taken.
+    pub(in crate::engine) fn take(
+        &mut self,
+        batch: &RecordBatch,
+        replaced: Option<&UInt64Array>,
+    ) -> Result<Vec<Conflict>, PgError> {
+        let first = self.rows;
+        self.rows += batch.num_rows();
+        let mut rows_of = Vec::with_capacity(self.keys.len());
+        for key in &mut self.keys {
+            let columns = key_columns(batch, &key.columns);
+            key.leading.push(Arc::clone(&columns[0]));
+            key.new.reserve(batch.num_rows());
+            rows_of.push((key.converter.convert_columns(&columns).map_err(arrow_error)?, columns));
+        }
+        let mut conflicts = Vec::new();
+        for row in 0..batch.num_rows() {
+            // NULL is equal to nothing, so such a row has no key.
+            let known = |(key, (rows, columns)): (&Key, &(Rows, Vec<ArrayRef>))| {
+                columns.iter().all(|column| column.is_valid(row)) && key.new.contains_key(rows.row(row).as_ref())
+            };
+            if let Some(index) = self.keys.iter().zip(&rows_of).position(known) {
+                let error = self.duplicate(index, &rows_of[index].1, row);
+                conflicts.push(Conflict { row: first + row, key: self.keys[index].oid, error });
+                continue;
+            }
+            let addr = replaced.map_or(NEW_ROW, |replaced| replaced.value(row));
+            for (key, (rows, columns)) in self.keys.iter_mut().zip(&rows_of) {
+                if columns.iter().all(|column| column.is_valid(row)) {
+                    key.new.insert(rows.row(row).as_ref().into(), (addr, first + row));
+                }
+            }
+        }
+        Ok(conflicts)
+    }
+
+    /// New rows whose key an existing row has. A row that this statement replaces is in the way only of rows before it:
+    /// PostgreSQL checks row by row, and at that moment it is still there.
+    pub(in crate::engine) async fn existing(
+        &self,
+        sources: &[Arc<dyn RowSource>],
+        removed: &(dyn Fn(u64) -> bool + Sync),
+        context: &Arc<TaskContext>,
+    ) -> Result<Vec<Conflict>, PgError> {
+        let mut conflicts = Vec::new();
+        for (index, key) in self.keys.iter().enumerate() {
+            if key.new.is_empty() || sources.is_empty() {
+                continue;
+            }
+            let mut stream =
+                self.scan_of(key, sources)?.into_exec().execute(0, Arc::clone(context)).map_err(map_error)?;
+            while let Some(batch) = stream.next().await {
+                let batch = batch.map_err(map_error)?;
+                let (addr, columns) = batch.columns().split_last().ok_or_else(|| PgError::internal("no address"))?;
+                let addrs = addr.as_primitive::<UInt64Type>();
+                let rows = key.converter.convert_columns(columns).map_err(arrow_error)?;
+                for row in 0..batch.num_rows() {
+                    let Some(&(replaces, number)) = key.new.get(rows.row(row).as_ref()) else { continue };
+                    let addr = addrs.value(row);
+                    let gone = addr == replaces || addr < replaces && replaces != NEW_ROW && removed(addr);
+                    if !gone {
+                        conflicts.push(Conflict {
+                            row: number,
+                            key: key.oid,
+                            error: self.duplicate(index, columns, row),
+                        });
+                    }
+                }
+            }
+        }
+        conflicts.sort_by_key(|conflict| conflict.row);
+        Ok(conflicts)
+    }
+
+    /// A scan of the existing rows that may have one of the new keys: key columns, then the address.
+    fn scan_of(&self, key: &Key, sources: &[Arc<dyn RowSource>]) -> Result<PartSource, PgError> {
+        let schema = ScanTable::schema_with_addr(&self.schema);
+        let addr = schema.fields().len() - 1;
+        let filter = leading_filter(key, &schema).map_err(map_error)?;
+        let table = ScanTable {
+            name: self.table.name.clone(),
+            schema,
+            sources: sources.to_vec(),
+            addr: Some(addr),
+            constraints: Constraints::default(),
+        };
+        let request = ScanRequest {
+            projection: Some(key.columns.iter().copied().chain([addr]).collect()),
+            filters: vec![filter],
+            limit: None,
+            partitions: 1,
+        };
+        PartSource::try_new(Arc::new(table), request).map_err(map_error)
+    }
+
+    fn duplicate(&self, index: usize, columns: &[ArrayRef], row: usize) -> PgError {
+        let key = &self.keys[index];
+        let names: Vec<&str> = key.columns.iter().map(|&column| self.schema.field(column).name().as_str()).collect();
+        let mut values = Vec::with_capacity(columns.len());
+        for (&column, array) in key.columns.iter().zip(columns) {
+            let mut text = ColumnText::new();
+            let printed = TextPrinter::for_field(self.schema.field(column), &TextStyle::default())
+                .and_then(|printer| printer.print(&array.slice(row, 1), &mut text));
+            if let Err(error) = printed {
+                return error;
+            }
+            values.push(text.text(0).unwrap_or("null").to_owned());
+        }
+        let message = format!("duplicate key value violates unique constraint \"{}\"", key.name);
+        PgError::new(sqlstate::UNIQUE_VIOLATION, message)
+            .detail(format!("Key ({})=({}) already exists.", names.join(", "), values.join(", ")))
+            .table(&self.schema_name, &self.table.name)
+            .constraint(&key.name)
+    }
+}
+
+/// Key columns as they will be stored: one zero, one NaN.
+fn key_columns(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
+    let canonical = |array: &ArrayRef| -> ArrayRef {
+        match array.data_type() {
+            DataType::Float64 => Arc::new(
+                array
+                    .as_primitive::<Float64Type>()
+                    .unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }),
+            ),
+            DataType::Float32 => Arc::new(
+                array
+                    .as_primitive::<Float32Type>()
+                    .unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }),
+            ),
+            _ => Arc::clone(array),
+        }
+    };
+    columns.iter().map(|&column| canonical(batch.column(column))).collect()
+}
+
+/// A condition that all rows with one of the new keys meet, in a form that prunes.
+fn leading_filter(key: &Key, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+    let index = key.columns[0];
+    let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(index).name(), index));
+    let leading: Vec<&dyn Array> = key.leading.iter().map(AsRef::as_ref).collect();
+    let values = concat(&leading)?;
+    let literal = |row: usize| -> Result<Arc<dyn PhysicalExpr>> {
+        Ok(Arc::new(Literal::new(ScalarValue::try_from_array(&values, row)?)))
+    };
+    if values.len() <= LISTED_KEYS_MAX {
+        let list = (0..values.len()).filter(|&row| values.is_valid(row)).map(literal).collect::<Result<Vec<_>>>()?;
+        return in_list(column, list, &false, schema);
+    }
+    let extreme = |descending: bool| -> Result<Arc<dyn PhysicalExpr>> {
+        let options = SortOptions { descending, nulls_first: false };
+        let order = sort_to_indices(&values, Some(options), Some(1))?;
+        literal(order.value(0) as usize)
+    };
+    let compare = |operator: Operator, bound| -> Arc<dyn PhysicalExpr> {
+        Arc::new(BinaryExpr::new(Arc::clone(&column), operator, bound))
+    };
+    let (from, to) = (compare(Operator::GtEq, extreme(false)?), compare(Operator::LtEq, extreme(true)?));
+    Ok(Arc::new(BinaryExpr::new(from, Operator::And, to)))
+}
+
+fn arrow_error(error: arrow::error::ArrowError) -> PgError {
+    PgError::internal(error.to_string())
+}

@@ -1,0 +1,267 @@
+//! Where the rows of a write's query end: checked, counted, and put into the transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{SchemaRef, UInt64Type};
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use hashbrown::HashMap;
+use roaring::RoaringBitmap;
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
+use tributary_store::Txn;
+
+use super::keys::{Conflict, Keys};
+use super::run::Context;
+use super::{WriteKind, WritePlan};
+use crate::engine::constraints::{RowChecks, schema_name};
+use crate::engine::scan::row_source::RowSource;
+use crate::engine::session::Session;
+use crate::engine::store_error::store_error;
+
+/// One run of a write.
+pub(super) struct Sink<'a> {
+    write: &'a WritePlan,
+    checks: RowChecks,
+    keys: Keys,
+    /// The table before the statement, for the key check.
+    existing: Vec<Arc<dyn RowSource>>,
+    /// Rows deleted or replaced, by source.
+    deletes: BTreeMap<u32, RoaringBitmap>,
+    /// INSERT ... ON CONFLICT: rows that wait for the key check, and those left out by number.
+    waiting: Vec<RecordBatch>,
+    left_out: BTreeSet<usize>,
+    /// What RETURNING reads.
+    shown: Vec<RecordBatch>,
+    joined: Option<Joined>,
+    /// The first new row that fails, by number. It ends the statement once the keys of the rows before it are checked.
+    failure: Option<(usize, PgError)>,
+    count: usize,
+}
+
+/// The new row of each address in an UPDATE with FROM: found again, it must be the same.
+struct Joined {
+    converter: RowConverter,
+    rows: HashMap<u64, OwnedRow>,
+}
+
+impl<'a> Sink<'a> {
+    pub(super) fn new(session: &mut Session, write: &'a WritePlan) -> Result<Self, PgError> {
+        let view = session.read_view();
+        let state = session.state(&view);
+        let checks = RowChecks::new(&state, &view, &write.table)?;
+        let schema = Arc::clone(checks.schema());
+        let changed = match write.kind {
+            WriteKind::Delete => Some([].as_slice()),
+            _ => write.changed.as_deref(),
+        };
+        let joined = match write.kind {
+            WriteKind::Update { joined: true } => Some(Joined::new(&schema)?),
+            _ => None,
+        };
+        Ok(Self {
+            keys: Keys::new(&write.table, schema_name(&view, &write.table), schema, changed)?,
+            existing: view.rows.sources(&write.table)?,
+            checks,
+            write,
+            deletes: BTreeMap::new(),
+            waiting: Vec::new(),
+            left_out: BTreeSet::new(),
+            shown: Vec::new(),
+            joined,
+            failure: None,
+            count: 0,
+        })
+    }
+
+    /// Whether a row has failed: nothing more is taken.
+    pub(super) fn failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Takes a batch of the query.
+    pub(super) fn take(&mut self, txn: &mut Txn, batch: RecordBatch) -> Result<(), PgError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        match self.write.kind {
+            WriteKind::Insert => {
+                let rows = table_rows(&batch, 0, self.checks.schema())?;
+                self.insert(txn, rows)
+            }
+            WriteKind::Delete => self.delete(&batch),
+            WriteKind::Update { .. } => self.update(txn, &batch),
+        }
+    }
+
+    fn insert(&mut self, txn: &mut Txn, rows: RecordBatch) -> Result<(), PgError> {
+        let rows = self.checked(rows)?;
+        let conflicts = self.keys.take(&rows, None)?;
+        self.leave_out(conflicts);
+        if self.write.on_conflict.is_some() {
+            self.waiting.push(rows);
+            return Ok(());
+        }
+        self.append(txn, rows)
+    }
+
+    /// The rows before the first that fails its row constraints.
+    fn checked(&mut self, rows: RecordBatch) -> Result<RecordBatch, PgError> {
+        Ok(match self.checks.first_failure(&rows)? {
+            None => rows,
+            Some((row, error)) => {
+                self.fail(self.keys.row_count() + row, error);
+                rows.slice(0, row)
+            }
+        })
+    }
+
+    /// ON CONFLICT DO NOTHING leaves rows out; without it a conflict is an error.
+    fn leave_out(&mut self, conflicts: Vec<Conflict>) {
+        for conflict in conflicts {
+            match &self.write.on_conflict {
+                Some(on) if on.keys.as_ref().is_none_or(|keys| keys.contains(&conflict.key)) => {
+                    self.left_out.insert(conflict.row);
+                }
+                _ => self.fail(conflict.row, conflict.into_error()),
+            }
+        }
+    }
+
+    /// Keeps the error of the first row that fails.
+    fn fail(&mut self, row: usize, error: PgError) {
+        if self.failure.as_ref().is_none_or(|(first, _)| row < *first) {
+            self.failure = Some((row, error));
+        }
+    }
+
+    fn append(&mut self, txn: &mut Txn, rows: RecordBatch) -> Result<(), PgError> {
+        self.count += rows.num_rows();
+        if self.write.returning.is_some() {
+            self.shown.push(rows.clone());
+        }
+        txn.append(self.write.table.oid, rows).map_err(store_error)
+    }
+
+    fn delete(&mut self, batch: &RecordBatch) -> Result<(), PgError> {
+        let fresh = self.mark(addresses(batch)?);
+        self.count += fresh.true_count();
+        if self.write.returning.is_some() {
+            let fresh = filter_record_batch(batch, &fresh).map_err(arrow_error)?;
+            self.shown.push(table_rows(&fresh, 1, self.checks.schema())?);
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, txn: &mut Txn, batch: &RecordBatch) -> Result<(), PgError> {
+        let rows = table_rows(batch, 1, self.checks.schema())?;
+        let addrs = addresses(batch)?;
+        let fresh = self.mark(addrs);
+        if let Some(joined) = &mut self.joined {
+            joined.check(&rows, addrs, &self.write.table.name)?;
+        }
+        let (rows, addrs) = match fresh.true_count() {
+            0 => return Ok(()),
+            count if count == rows.num_rows() => (rows, addrs.clone()),
+            _ => {
+                let addrs = arrow::compute::filter(addrs, &fresh).map_err(arrow_error)?;
+                let rows = filter_record_batch(&rows, &fresh).map_err(arrow_error)?;
+                (rows, addrs.as_primitive::<UInt64Type>().clone())
+            }
+        };
+        let rows = self.checked(rows)?;
+        let conflicts = self.keys.take(&rows, Some(&addrs))?;
+        self.leave_out(conflicts);
+        self.append(txn, rows)
+    }
+
+    /// Marks rows as deleted; true for those that were not yet.
+    fn mark(&mut self, addrs: &UInt64Array) -> BooleanArray {
+        let mut fresh = Vec::with_capacity(addrs.len());
+        let mut current: Option<(u32, &mut RoaringBitmap)> = None;
+        for &addr in addrs.values() {
+            let (source, row) = ((addr >> 32) as u32, addr as u32);
+            let bitmap = match current.take() {
+                Some((known, bitmap)) if known == source => bitmap,
+                _ => self.deletes.entry(source).or_default(),
+            };
+            fresh.push(bitmap.insert(row));
+            current = Some((source, bitmap));
+        }
+        BooleanArray::from(fresh)
+    }
+
+    /// Looks for the new keys among the rows that exist.
+    pub(super) async fn check_keys(&mut self, context: &Context) -> Result<(), PgError> {
+        let deletes = &self.deletes;
+        let removed = |addr: u64| deletes.get(&((addr >> 32) as u32)).is_some_and(|rows| rows.contains(addr as u32));
+        let conflicts = self.keys.existing(&self.existing, &removed, context).await?;
+        self.leave_out(conflicts);
+        self.failure.take().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Puts the rest into the transaction. Gives the number of rows and what RETURNING reads.
+    pub(super) fn finish(mut self, txn: &mut Txn) -> Result<(usize, Vec<RecordBatch>), PgError> {
+        let mut first = 0;
+        for rows in std::mem::take(&mut self.waiting) {
+            let keep: BooleanArray =
+                (first..first + rows.num_rows()).map(|row| Some(!self.left_out.contains(&row))).collect();
+            first += rows.num_rows();
+            let rows = filter_record_batch(&rows, &keep).map_err(arrow_error)?;
+            if rows.num_rows() > 0 {
+                self.append(txn, rows)?;
+            }
+        }
+        for (source, rows) in &self.deletes {
+            txn.delete(self.write.table.oid, *source, rows).map_err(store_error)?;
+        }
+        Ok((self.count, self.shown))
+    }
+}
+
+impl Joined {
+    fn new(schema: &SchemaRef) -> Result<Self, PgError> {
+        let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
+        Ok(Self { converter: RowConverter::new(fields.collect()).map_err(arrow_error)?, rows: HashMap::new() })
+    }
+
+    /// 21000 if an address comes with two different new rows.
+    fn check(&mut self, rows: &RecordBatch, addrs: &UInt64Array, table: &str) -> Result<(), PgError> {
+        let converted = self.converter.convert_columns(rows.columns()).map_err(arrow_error)?;
+        for (row, &addr) in addrs.values().iter().enumerate() {
+            let new = converted.row(row);
+            match self.rows.get(&addr) {
+                Some(known) if known.row() != new => {
+                    let message = format!("update matched a row of \"{table}\" more than once");
+                    return Err(PgError::new(sqlstate::CARDINALITY_VIOLATION, message)
+                        .hint("Ensure that no row of the target joins to more than one row."));
+                }
+                Some(_) => {}
+                None => {
+                    self.rows.insert(addr, new.owned());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn addresses(batch: &RecordBatch) -> Result<&UInt64Array, PgError> {
+    let addrs = batch.columns().first().and_then(|column| column.as_primitive_opt::<UInt64Type>());
+    addrs.filter(|addrs| addrs.null_count() == 0).ok_or_else(|| PgError::internal("a write's query gives no addresses"))
+}
+
+/// The columns from `first` on as rows of the table. Their NULLs are checked later, so the schema cannot be used as it is.
+fn table_rows(batch: &RecordBatch, first: usize, schema: &SchemaRef) -> Result<RecordBatch, PgError> {
+    let columns = batch.columns()[first..].to_vec();
+    let nullable = schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    let nullable = Arc::new(arrow::datatypes::Schema::new(nullable.collect::<Vec<_>>()));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(nullable, columns, &options).map_err(arrow_error)
+}
+
+fn arrow_error(error: arrow::error::ArrowError) -> PgError {
+    PgError::internal(error.to_string())
+}

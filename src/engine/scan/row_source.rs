@@ -1,0 +1,62 @@
+//! What a scan reads: immutable runs of rows with numbers that never change.
+//!
+//! A part, a generation of the delta and the batches a transaction has written but not committed all look the same
+//! here: rows in chunks, a delete vector, and zones where they exist. The scan never knows which one it reads, so own
+//! writes need no code of their own. What it deliberately does not do: decide which sources belong to a snapshot.
+
+use std::fmt::Debug;
+
+use arrow::array::ArrayRef;
+use datafusion::common::{Result, ScalarValue};
+use roaring::RoaringBitmap;
+
+/// Rows of a granule: the unit of pruning, cancelling and output.
+pub(crate) const GRANULE_ROWS: usize = 8_192;
+
+/// What is known of one column of a whole source. Bounds hold for every row, also deleted ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Summary {
+    /// A value not above any value, NULL if unknown.
+    pub min: ScalarValue,
+    /// A value not below any value, NULL if unknown.
+    pub max: ScalarValue,
+    /// Number of NULLs.
+    pub null_count: u64,
+    /// Whether a NaN occurs; `max` is then void, because NaN is above all numbers.
+    pub nan: bool,
+    /// Whether min and max occur as they stand (a long text is cut).
+    pub exact: bool,
+}
+
+/// The same for each granule of a source, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Zones {
+    /// Lower bounds, NULL where unknown.
+    pub min: ArrayRef,
+    /// Upper bounds, NULL where unknown.
+    pub max: ArrayRef,
+    /// Number of NULLs, UInt64.
+    pub null_count: ArrayRef,
+}
+
+/// An immutable run of rows. Columns are named by their index in the scanned table.
+pub(crate) trait RowSource: Debug + Send + Sync {
+    /// Upper half of the row address.
+    fn number(&self) -> u32;
+    /// Rows, deleted ones included.
+    fn rows(&self) -> u64;
+    /// Deleted rows, `None` if none are.
+    fn deletes(&self) -> Option<&RoaringBitmap>;
+    /// Whether this is a part on disk, for the pruning line of EXPLAIN.
+    fn part(&self) -> bool;
+    /// Chunks in row order.
+    fn chunk_count(&self) -> usize;
+    /// First row and row count of a chunk.
+    fn chunk(&self, chunk: usize) -> (u64, usize);
+    /// The values of a column in a chunk, in the type the scan hands out.
+    fn column(&self, chunk: usize, column: usize) -> Result<ArrayRef>;
+    /// Bounds per granule. Only sources whose chunks begin on granule bounds have them.
+    fn zones(&self, column: usize) -> Option<Zones>;
+    /// Bounds of the whole source.
+    fn summary(&self, column: usize) -> Option<Summary>;
+}

@@ -1,0 +1,85 @@
+//! The store's sources and a transaction's own rows, as the scan reads them.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::nullif;
+use datafusion::common::{Result, ScalarValue};
+use roaring::RoaringBitmap;
+use tributary_store::{Column, Source};
+
+use super::row_source::{RowSource, Summary, Zones};
+use crate::engine::table::through_datafusion;
+
+/// A source of the store with the columns of one table, and a delete vector that may hold more than the source's own:
+/// the rows this transaction has deleted.
+#[derive(Debug)]
+pub(crate) struct StoredSource {
+    source: Arc<Source>,
+    columns: Arc<[Column]>,
+    deletes: Option<Arc<RoaringBitmap>>,
+}
+
+impl StoredSource {
+    /// `own_deletes`: rows the transaction deleted from this source.
+    pub(crate) fn new(source: Arc<Source>, columns: Arc<[Column]>, own_deletes: Option<&RoaringBitmap>) -> Self {
+        let deletes = own_deletes.filter(|own| !own.is_empty()).map(|own| match source.deletes() {
+            Some(deletes) => Arc::new(deletes | own),
+            None => Arc::new(own.clone()),
+        });
+        Self { source, columns, deletes }
+    }
+}
+
+impl RowSource for StoredSource {
+    fn number(&self) -> u32 {
+        self.source.number()
+    }
+
+    fn rows(&self) -> u64 {
+        self.source.rows()
+    }
+
+    fn deletes(&self) -> Option<&RoaringBitmap> {
+        self.deletes.as_deref().or_else(|| self.source.deletes()).filter(|deletes| !deletes.is_empty())
+    }
+
+    fn part(&self) -> bool {
+        self.source.is_part()
+    }
+
+    fn chunk_count(&self) -> usize {
+        self.source.chunks().len()
+    }
+
+    fn chunk(&self, chunk: usize) -> (u64, usize) {
+        let chunk = self.source.chunks()[chunk];
+        (chunk.first_row, chunk.rows)
+    }
+
+    fn column(&self, chunk: usize, column: usize) -> Result<ArrayRef> {
+        self.source.column(chunk, &self.columns[column]).map_err(through_datafusion)
+    }
+
+    fn zones(&self, column: usize) -> Option<Zones> {
+        let zones = self.source.zones_as(self.columns.get(column)?)?;
+        let max = match zones.nan.true_count() {
+            0 => zones.max,
+            // NaN is above all numbers: no upper bound.
+            _ => nullif(&zones.max, &zones.nan).ok()?,
+        };
+        Some(Zones { min: zones.min, max, null_count: Arc::new(zones.null_count) })
+    }
+
+    fn summary(&self, column: usize) -> Option<Summary> {
+        let summary = self.source.summary_as(self.columns.get(column)?)?;
+        let value = |bound: &ArrayRef| ScalarValue::try_from_array(bound.as_ref() as &dyn Array, 0).ok();
+        Some(Summary {
+            min: value(&summary.min)?,
+            max: value(&summary.max)?,
+            null_count: summary.null_count,
+            nan: summary.nan,
+            exact: summary.min_exact && summary.max_exact,
+        })
+    }
+}

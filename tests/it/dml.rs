@@ -1,0 +1,155 @@
+//! Writes mean what they mean in PostgreSQL: counts, errors and the rows that remain.
+
+use crate::database::{Client, Database};
+
+const TRAPS: &str = include_str!("../data/dml/traps.txt");
+
+const ROWS: &str = "SELECT count(*), sum(x), sum(y), count(z) FROM t";
+
+/// Ten rows, two of them with NULL, and a smaller table with a duplicate and a NULL.
+async fn set_up(client: &mut Client) {
+    client.ok("CREATE TABLE t (x int PRIMARY KEY, y int CHECK (y >= 0), z varchar(5) DEFAULT 'dflt')").await;
+    client.ok("CREATE TABLE s (x int, y int)").await;
+    client.ok("CREATE VIEW v AS SELECT x FROM t UNION ALL SELECT 1").await;
+    client
+        .ok("INSERT INTO t VALUES (1,10,'a'),(2,20,'b'),(3,NULL,'c'),(4,40,NULL),(5,50,'ae'),(6,NULL,'f'),\
+             (7,70,'g'),(8,80,'ah'),(9,90,'i'),(10,100,'j')")
+        .await;
+    client.ok("INSERT INTO s VALUES (1,5),(2,25),(2,25),(3,30),(NULL,1)").await;
+}
+
+/// The tag, or the error as the file has it.
+async fn outcome(client: &mut Client, text: &str) -> String {
+    match client.run(text).await {
+        Ok(lines) => lines.last().cloned().unwrap_or_default(),
+        Err(error) => {
+            let detail = error.detail.as_ref().filter(|_| error.code.class() == "23");
+            let detail = detail.map(|detail| format!(" / {detail}")).unwrap_or_default();
+            format!("{} {}{detail}", error.code, error.message)
+        }
+    }
+}
+
+fn traps() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let mut lines = TRAPS.lines().filter(|line| !line.starts_with('#'));
+    std::iter::from_fn(move || {
+        let statement = lines.next()?;
+        Some((statement, lines.next()?.trim(), lines.next()?.trim()))
+    })
+}
+
+#[tokio::test]
+async fn every_trap_has_postgresqls_answer() {
+    let mut wrong = Vec::new();
+    for (statement, expected, rows) in traps() {
+        let database = Database::new();
+        let mut client = database.connect();
+        set_up(&mut client).await;
+        let before = client.ok(ROWS).await.remove(0);
+        // Inside a block that is rolled back nothing is left of it.
+        client.ok("BEGIN").await;
+        let in_block = outcome(&mut client, statement).await;
+        client.ok("ROLLBACK").await;
+        let after_rollback = client.ok(ROWS).await.remove(0);
+        let alone = outcome(&mut client, statement).await;
+        let after = client.ok(ROWS).await.remove(0);
+        if (in_block.as_str(), after_rollback.as_str()) != (expected, before.as_str()) {
+            wrong.push(format!("in a block: {statement}\n  {in_block}, not {expected}\n  {after_rollback}"));
+        }
+        if (alone.as_str(), after.as_str()) != (expected, rows) {
+            wrong.push(format!("alone: {statement}\n  {alone}, not {expected}\n  {after}, not {rows}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn returning_gives_a_row_for_each_row_written() {
+    let mut seen = 0;
+    for (statement, expected, _) in
+        traps().filter(|(_, expected, _)| expected.contains(|c: char| c.is_lowercase()) == false)
+    {
+        let Some(count) = expected.rsplit(' ').next().and_then(|count| count.parse::<usize>().ok()) else { continue };
+        let database = Database::new();
+        let mut client = database.connect();
+        set_up(&mut client).await;
+        let lines = client.ok(&format!("{statement} RETURNING x, y, z")).await;
+        assert_eq!((lines.len() - 1, lines.last().map(String::as_str)), (count, Some(expected)), "{statement}");
+        seen += 1;
+    }
+    assert!(seen > 40, "only {seen} statements were tried");
+}
+
+#[tokio::test]
+async fn returning_sees_what_was_written_or_removed() {
+    let database = Database::new();
+    let mut client = database.connect();
+    set_up(&mut client).await;
+    let inserted = client.ok("INSERT INTO t (x) VALUES (11), (12) RETURNING *, x * 2 AS double").await;
+    assert_eq!(inserted, ["11||dflt|22", "12||dflt|24", "INSERT 0 2"]);
+    assert_eq!(client.ok("UPDATE t SET y = 1, z = 'n' WHERE x = 12 RETURNING t.x, y, z").await, ["12|1|n", "UPDATE 1"]);
+    assert_eq!(client.ok("DELETE FROM t AS d WHERE x > 10 RETURNING d.x, z").await, ["11|dflt", "12|n", "DELETE 2"]);
+}
+
+#[tokio::test]
+async fn a_transaction_sees_its_own_writes_and_others_do_not() {
+    let database = Database::new();
+    let (mut one, mut two) = (database.connect(), database.connect());
+    set_up(&mut one).await;
+    one.ok("BEGIN").await;
+    one.ok("INSERT INTO t VALUES (11, 1, 'n')").await;
+    one.ok("DELETE FROM t WHERE x <= 5").await;
+    one.ok("UPDATE t SET y = 0 WHERE x = 11").await;
+    assert_eq!(one.ok("SELECT count(*), sum(x), min(y) FROM t").await[0], "6|51|0");
+    assert_eq!(two.ok("SELECT count(*), sum(x), min(y) FROM t").await[0], "10|55|10");
+    one.ok("SAVEPOINT a").await;
+    one.ok("TRUNCATE t").await;
+    assert_eq!(one.ok("SELECT count(*) FROM t").await[0], "0");
+    one.ok("ROLLBACK TO a").await;
+    assert_eq!(one.ok("SELECT count(*), sum(x), min(y) FROM t").await[0], "6|51|0");
+    one.ok("COMMIT").await;
+    assert_eq!(two.ok("SELECT count(*), sum(x), min(y) FROM t").await[0], "6|51|0");
+}
+
+#[tokio::test]
+async fn a_read_only_transaction_refuses_every_write() {
+    let database = Database::new();
+    let mut client = database.connect();
+    set_up(&mut client).await;
+    for (statement, verb) in [
+        ("INSERT INTO t VALUES (11)", "INSERT"),
+        ("UPDATE t SET y = 1", "UPDATE"),
+        ("DELETE FROM t", "DELETE"),
+        ("TRUNCATE t", "TRUNCATE TABLE"),
+        ("COPY t FROM STDIN", "COPY FROM"),
+    ] {
+        client.ok("BEGIN READ ONLY").await;
+        let error = client.error(statement).await;
+        assert_eq!(error.code.as_str(), "25006");
+        assert_eq!(error.message, format!("cannot execute {verb} in a read-only transaction"));
+        client.ok("ROLLBACK").await;
+    }
+}
+
+#[tokio::test]
+async fn concurrent_updates_of_one_row_all_count() {
+    let database = Database::new();
+    database.connect().ok("CREATE TABLE c (n int)").await;
+    database.connect().ok("INSERT INTO c VALUES (0)").await;
+    let mut one = database.connect();
+    let mut two = database.connect();
+    // Both have read the row before either commits; the one that loses is rerun.
+    for _ in 0..10 {
+        let (left, right) = tokio::join!(one.run("UPDATE c SET n = n + 1"), two.run("UPDATE c SET n = n + 1"));
+        assert_eq!(
+            (left.expect("counts"), right.expect("counts")),
+            (vec!["UPDATE 1".to_owned()], vec!["UPDATE 1".to_owned()])
+        );
+    }
+    assert_eq!(one.ok("SELECT n FROM c").await[0], "20");
+    // Inside blocks there is no rerun: the client must know.
+    one.ok("BEGIN; UPDATE c SET n = n + 1").await;
+    two.ok("UPDATE c SET n = n + 1").await;
+    assert_eq!(one.error("COMMIT").await.code.as_str(), "40001");
+    assert_eq!(two.ok("SELECT n FROM c").await[0], "21");
+}
