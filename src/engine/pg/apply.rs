@@ -235,6 +235,13 @@ impl Apply {
     fn with_values(&self, outer: &[ScalarValue]) -> EngineResult<LogicalPlan> {
         let plan = self.subquery.as_ref().clone();
         let filled = plan.transform_up_with_subqueries(|node| {
+            // With its outer columns filled in, a lateral item of FROM is an ordinary one.
+            let node = match node {
+                LogicalPlan::Subquery(lateral) if !correlated(&lateral.subquery) => {
+                    return Ok(Transformed::yes(lateral.subquery.as_ref().clone()));
+                }
+                other => other,
+            };
             let names = NamePreserver::new(&node);
             node.map_expressions(|expr| {
                 let name = names.save(&expr);
