@@ -144,9 +144,13 @@ fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
     }
     telemetry::start(&config.log_filter)?;
     let server = Server::start(&config)?;
+    server.engine().store().set_fatal_hook(|error| {
+        // What is on disk is known to a new start only, so this process must not answer any more.
+        tracing::error!(%error, "storage failed; the server ends");
+        std::process::exit(70);
+    });
     wait_for_signal()?;
-    server.stop();
-    Ok(())
+    Ok(server.stop().map_err(StartError::Store)?)
 }
 
 /// Runs the demo against a server that already listens, so that its progress can be watched from psql.

@@ -207,8 +207,8 @@ impl Server {
     }
 
     /// Stops: no new clients, idle ones are told goodbye at once, busy ones when their statement ends or the time is
-    /// over; then everything is closed.
-    pub fn stop(self) {
+    /// over; then everything is closed. The error is the store's: what was acknowledged is on disk all the same.
+    pub fn stop(self) -> Result<(), StoreError> {
         let Self { engine, wire, socket_path, shutdown_timeout, reactor, queries, .. } = self;
         tracing::info!("stopping");
         wire.door.stopping.cancel();
@@ -230,10 +230,9 @@ impl Server {
         // What still computes is abandoned: its transaction never committed.
         queries.shutdown_timeout(Duration::from_secs(1));
         reactor.shutdown_timeout(Duration::from_secs(1));
-        if let Err(error) = engine.store().clone().close() {
-            tracing::error!(%error, "the store did not close cleanly; the next start recovers from its log");
-        }
+        engine.store().clone().close()?;
         tracing::info!("stopped");
+        Ok(())
     }
 }
 
@@ -241,9 +240,12 @@ fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
     let Some(data_dir) = &config.data_dir else {
         return Err(ConfigError::new("no data directory was given").hint("Use --data-dir DIR.").into());
     };
-    // Before the store makes its files: whether the directory is new is seen by its being empty.
-    let verifier = first_start::prepare(config, data_dir)?;
     let store = open_store(config, data_dir)?;
+    // A crash between the two leaves a directory without roles, which is still a new one.
+    let verifier = match store.snapshot().object_count() {
+        0 => first_start::verifier(config, data_dir)?,
+        _ => None,
+    };
     let engine_config = EngineConfig {
         database: config.database.clone(),
         query_memory_bytes: config.query_memory_bytes,

@@ -5,8 +5,8 @@
 //! holds data already keeps the roles it has; nothing here changes them.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rand::Rng;
@@ -38,35 +38,20 @@ pub fn superuser_name(config: &Config) -> String {
     config.superuser.clone().unwrap_or_else(|| default.to_owned())
 }
 
-/// Makes the data directory if it is missing, and the first superuser's verifier if it has none yet. `None`: the role
-/// gets no password, because the directory is not new or because `--trust` asks for none.
-pub fn prepare(config: &Config, data_dir: &Path) -> Result<Option<String>, ConfigError> {
-    let fresh = make_directory(data_dir)?;
+/// The verifier of the first superuser's password. `None` if `--trust` asks for no password.
+pub fn verifier(config: &Config, data_dir: &Path) -> Result<Option<String>, ConfigError> {
     let password_path = data_dir.join(PASSWORD_FILE);
     let password = match &config.password_file {
-        Some(path) => Some(read_password(path)?),
+        Some(path) => read_password(path)?,
         // A start that failed before the roles were written has left its password.
-        None if password_path.exists() => Some(read_password(&password_path)?),
-        None if fresh && !config.trust => Some(make_password(&password_path)?),
-        None => None,
+        None if password_path.exists() => read_password(&password_path)?,
+        None if config.trust => return Ok(None),
+        None => make_password(&password_path)?,
     };
-    let verifier = |password: String| Verifier::from_sql(&password).map(|verifier| verifier.to_string());
-    password.map(verifier).transpose().map_err(|error| ConfigError::new(format!("superuser password: {error}")))
-}
-
-/// Whether the directory was missing or empty.
-fn make_directory(data_dir: &Path) -> Result<bool, ConfigError> {
-    let wrong = |what: &str, error: io::Error| {
-        ConfigError::new(format!("data directory {} cannot be {what}: {error}", data_dir.display()))
-    };
-    match fs::read_dir(data_dir) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|error| wrong("made", error))?;
-            Ok(true)
-        }
-        Err(error) => Err(wrong("read", error)),
-    }
+    let verifier = Verifier::from_sql(&password);
+    verifier
+        .map(|verifier| Some(verifier.to_string()))
+        .map_err(|error| ConfigError::new(format!("superuser password: {error}")))
 }
 
 /// The first line of a file.
@@ -107,45 +92,39 @@ fn make_password(path: &Path) -> Result<String, ConfigError> {
 mod tests {
     use super::*;
 
-    fn config() -> Config {
-        Config::default()
-    }
-
     #[test]
     fn a_new_directory_gets_a_password_once() {
-        let home = tempfile::tempdir().unwrap();
-        let data_dir = home.path().join("a/b");
-        let first = prepare(&config(), &data_dir).unwrap().unwrap();
-        let path = data_dir.join(PASSWORD_FILE);
+        let data_dir = tempfile::tempdir().unwrap();
+        let first = verifier(&Config::default(), data_dir.path()).unwrap().unwrap();
+        let path = data_dir.path().join(PASSWORD_FILE);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(&data_dir).unwrap().permissions().mode() & 0o777, 0o700);
         let password = fs::read_to_string(&path).unwrap();
         assert_eq!(password.trim_end().len(), PASSWORD_LENGTH);
         assert!(first.starts_with("SCRAM-SHA-256$4096:"));
-        prepare(&config(), &data_dir).unwrap().unwrap();
+        verifier(&Config::default(), data_dir.path()).unwrap().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), password);
     }
 
     #[test]
-    fn a_directory_with_data_gets_none() {
-        let home = tempfile::tempdir().unwrap();
-        fs::write(home.path().join("wal"), b"x").unwrap();
-        assert_eq!(prepare(&config(), home.path()).unwrap(), None);
-        assert!(!home.path().join(PASSWORD_FILE).exists());
+    fn trust_makes_none() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let config = Config { trust: true, ..Config::default() };
+        assert_eq!(verifier(&config, data_dir.path()).unwrap(), None);
+        assert!(!data_dir.path().join(PASSWORD_FILE).exists());
     }
 
     #[test]
     fn a_given_password_is_the_first_line_of_its_file() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("given");
-        let mut config = Config { superuser: Some("ann".into()), password_file: Some(file.clone()), ..config() };
-        let data_dir = home.path().join("data");
+        let mut config =
+            Config { superuser: Some("ann".into()), password_file: Some(file.clone()), ..Config::default() };
         for (content, fine) in [("secret\nrest", true), ("", false), ("\nsecret", false)] {
             fs::write(&file, content).unwrap();
-            assert_eq!(prepare(&config, &data_dir).is_ok(), fine, "{content:?}");
+            assert_eq!(verifier(&config, home.path()).is_ok(), fine, "{content:?}");
         }
         config.password_file = Some(home.path().join("missing"));
-        assert!(prepare(&config, &data_dir).is_err());
+        assert!(verifier(&config, home.path()).is_err());
         assert_eq!(superuser_name(&config), "ann");
         assert_eq!(superuser_name(&Config { trust: true, ..Config::default() }), "tributary");
         assert_eq!(superuser_name(&Config::default()), "postgres");

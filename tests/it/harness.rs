@@ -1,8 +1,12 @@
 //! A server of its own for a test: new data directory, free port, everyone on loopback trusted.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, NoTls};
-use tributary::config::Config;
+use tributary::config::{Config, Sources};
+use tributary::engine::Engine;
 use tributary::server::Server;
 
 /// A running server and a runtime for its clients.
@@ -16,6 +20,20 @@ impl Harness {
     /// Starts with the usual configuration.
     pub fn start() -> Self {
         Self::start_with(|_| {})
+    }
+
+    /// Everyone from loopback is the superuser `postgres`, which the wire scripts expect.
+    pub fn as_postgres() -> Self {
+        Self::start_with(|config| config.superuser = Some("postgres".to_owned()))
+    }
+
+    /// Starts with a configuration file alone: nobody is trusted unless it says so.
+    pub fn with_file(text: &str) -> Self {
+        let sources = Sources { file: Some(("test.toml".into(), text.to_owned())), ..Sources::default() };
+        let read = Config::build(&sources).expect("a good configuration");
+        Self::start_with(|config| {
+            *config = Config { data_dir: config.data_dir.take(), listen: config.listen, ..read };
+        })
     }
 
     /// Starts after `change` had its way with the configuration.
@@ -34,9 +52,19 @@ impl Harness {
         Self { server: Some(server), runtime, directory }
     }
 
-    /// The engine behind the server.
-    pub fn engine(&self) -> &std::sync::Arc<tributary::engine::Engine> {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.as_ref().expect("runs until dropped").address()
+    }
+
+    /// The engine behind it.
+    pub fn engine(&self) -> &Arc<Engine> {
         self.server.as_ref().expect("runs until dropped").engine()
+    }
+
+    /// Stops it now.
+    pub fn stop(mut self) {
+        self.server.take().expect("runs until dropped").stop().expect("closes");
     }
 
     /// Runs a client's work.
@@ -57,7 +85,6 @@ impl Harness {
     }
 
     /// The data directory.
-    #[expect(dead_code, reason = "for tests that look at files")]
     pub fn data_dir(&self) -> &std::path::Path {
         self.directory.path()
     }
@@ -66,7 +93,7 @@ impl Harness {
 impl Drop for Harness {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
-            server.stop();
+            server.stop().expect("closes");
         }
     }
 }

@@ -54,7 +54,7 @@ fn run_file(path: &Path) -> Result<(), Failed> {
     let address = server.address();
     let url = format!("host=127.0.0.1 port={} user=tributary dbname=tributary", address.port());
     let result = run_against(path, &url);
-    server.stop();
+    server.stop().expect("closes");
     result
 }
 
