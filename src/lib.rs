@@ -5,6 +5,7 @@
 //! `wire` carries both. The store and the functions are crates of their own: `tributary_store`, `tributary_udfs`;
 //! PostgreSQL's values and errors are `tributary_pg`.
 
+pub mod admin;
 pub mod dialect;
 pub mod engine;
 pub mod wire;

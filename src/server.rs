@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tributary_store::{RealDisk, Store, StoreConfig, StoreError, SystemClock};
 
+use crate::admin::{self, Admin};
 use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, EngineConfig};
 use crate::wire::listener::Wire;
@@ -85,6 +86,7 @@ pub struct Server {
     engine: Arc<Engine>,
     wire: Arc<Wire>,
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     superuser: String,
     socket_path: Option<PathBuf>,
     shutdown_timeout: Duration,
@@ -152,6 +154,9 @@ impl Server {
             .map_err(|fault| ConfigError::new(fault.0))?;
         let reactor = runtime("reactor", config.reactor_threads)?;
         let queries = runtime("query", query_threads(config))?;
+        // Ports before data: an address in use should not cost a recovery. Clients wait in the backlog until then.
+        let (listener, address) = listen(&reactor, config.listen)?;
+        let admin = config.admin_listen.map(|address| listen(&reactor, address)).transpose()?;
         let engine = open_engine(config)?;
         if config.trust {
             tracing::warn!("trust: everyone who can reach a loopback address of this machine is a superuser");
@@ -166,11 +171,8 @@ impl Server {
             secret: rand::random(),
             stopping: CancellationToken::new(),
         };
+        let stopping = door.stopping.clone();
         let wire = Wire::new(door, queries.handle().clone(), config.authentication_timeout, config.message_bytes_max);
-        let listener = reactor
-            .block_on(TcpListener::bind(config.listen))
-            .map_err(|error| StartError::System(format!("cannot listen on {}: {error}", config.listen)))?;
-        let address = listener.local_addr().map_err(|error| StartError::System(error.to_string()))?;
         reactor.spawn(Arc::clone(&wire).serve_tcp(listener));
         let socket_path = match &config.socket_dir {
             None => None,
@@ -180,15 +182,24 @@ impl Server {
                 Some(path)
             }
         };
+        let admin_address = admin.map(|(listener, address)| {
+            reactor.spawn(admin::serve(listener, Admin { engine: Arc::clone(&engine), stopping }));
+            address
+        });
         tracing::info!(%address, "ready for connections");
         let shutdown_timeout = config.shutdown_timeout;
         let superuser = first_start::superuser_name(config);
-        Ok(Self { engine, wire, address, superuser, socket_path, shutdown_timeout, reactor, queries })
+        Ok(Self { engine, wire, address, admin_address, superuser, socket_path, shutdown_timeout, reactor, queries })
     }
 
     /// Where clients connect: the port chosen when port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the admin port is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// The engine behind it.
@@ -265,6 +276,13 @@ fn open_store(config: &Config, data_dir: &std::path::Path) -> Result<Store, Star
     }
     let disk = if store.unsafe_no_fsync { RealDisk::without_fsync() } else { RealDisk::new() };
     Store::open(&store, Arc::new(disk), Arc::new(SystemClock::new())).map_err(StartError::Store)
+}
+
+fn listen(reactor: &Runtime, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listener = reactor.block_on(TcpListener::bind(address));
+    listener
+        .and_then(|listener| listener.local_addr().map(|bound| (listener, bound)))
+        .map_err(|error| StartError::System(format!("cannot listen on {address}: {error}")))
 }
 
 fn query_threads(config: &Config) -> usize {

@@ -76,7 +76,11 @@ pub async fn read_messages<R: AsyncRead + Unpin>(
                 (frontend::decode(frame.kind, frame.body), body_bytes)
             }
             Err(FrameFault::Refused(Some(error))) => (Err(error), 0),
-            Err(FrameFault::Refused(None) | FrameFault::Gone) => return gone(),
+            Err(FrameFault::Refused(None) | FrameFault::Gone) => {
+                // The queue first: a session at rest must see its end, not a stranger's order to end.
+                drop(feed);
+                return gone();
+            }
         };
         let broken = message.is_err();
         let share = u32::try_from(body_bytes.min(BYTES_MAX)).unwrap_or(u32::MAX);

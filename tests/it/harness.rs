@@ -57,6 +57,11 @@ impl Harness {
         self.server.as_ref().expect("runs until dropped").address()
     }
 
+    /// Where the admin port is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().expect("runs until dropped").admin_address()
+    }
+
     /// The engine behind it.
     pub fn engine(&self) -> &Arc<Engine> {
         self.server.as_ref().expect("runs until dropped").engine()

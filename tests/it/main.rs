@@ -12,3 +12,4 @@ mod sessions;
 mod tidy;
 mod wire;
 mod wire_scripts;
+mod wire_security;

@@ -15,6 +15,8 @@ pub struct RawClient {
     stream: TcpStream,
     address: SocketAddr,
     buffer: Vec<u8>,
+    /// Why the last read waited in vain.
+    given_up: Option<String>,
     /// Process id and secret, once greeted.
     pub key: Option<(i32, i32)>,
 }
@@ -28,7 +30,7 @@ impl RawClient {
         let stream = TcpStream::connect(address).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("an option can be set");
-        Self { stream, address, buffer: Vec::new(), key: None }
+        Self { stream, address, buffer: Vec::new(), given_up: None, key: None }
     }
 
     /// A greeted session.
@@ -70,7 +72,12 @@ impl RawClient {
         self.stream.read_exact(&mut byte).ok().map(|()| byte[0])
     }
 
-    /// The next message; `None` when the server has closed.
+    /// Waits less long in vain: for conversations that may go wrong.
+    pub fn impatient(&mut self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).expect("a timeout can be set");
+    }
+
+    /// The next message; `None` when the server has closed or does not answer.
     pub fn message(&mut self) -> Option<Message> {
         loop {
             if self.buffer.len() >= 5 {
@@ -86,7 +93,10 @@ impl RawClient {
                 Ok(0) => return None,
                 Ok(count) => self.buffer.extend_from_slice(&more[..count]),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("no answer: {error}; so far {:?}", String::from_utf8_lossy(&self.buffer)),
+                Err(error) => {
+                    self.given_up = Some(error.to_string());
+                    return None;
+                }
             }
         }
     }
@@ -112,7 +122,8 @@ impl RawClient {
         let ended = messages.iter().filter(|(kind, _)| *kind == until).count() < count;
         let mut shown: Vec<Value> = messages.iter().filter_map(|(kind, body)| show(*kind, body)).collect();
         if ended {
-            shown.push(json!(["EOF"]));
+            // A server that says nothing has not closed: the two must never be taken for each other.
+            shown.push(self.given_up.take().map_or_else(|| json!(["EOF"]), |error| json!(["NOTHING", error])));
         }
         shown
     }
