@@ -118,7 +118,7 @@ fn scale(span: IntervalMonthDayNano, by: impl Fn(f64) -> f64) -> PgResult<Interv
         .and_then(|days| days.checked_add(month_rest_days as i32))
         .ok_or_else(out_of_range)?;
     let time = (by(time_us(span) as f64) + rest_s * SECOND_US as f64).round_ties_even();
-    if !(time.abs() < 9.2e18) {
+    if time.is_nan() || time.abs() >= 9.2e18 {
         return Err(out_of_range());
     }
     make(months, days, time as i64)

@@ -134,11 +134,9 @@ impl Fields {
             let place = if fields.is_null(&line[start..end]) { Place::Null } else { Place::Line };
             fields.push(place, false, start, end);
         };
-        for (at, byte) in line.bytes().enumerate() {
-            if byte == delimiter {
-                field(self, start, at);
-                start = at + 1;
-            }
+        for at in memchr::memchr_iter(delimiter, line.as_bytes()) {
+            field(self, start, at);
+            start = at + 1;
         }
         field(self, start, line.len());
     }
@@ -150,12 +148,16 @@ impl Fields {
             // A backslash takes the next character with it, a delimiter too.
             let mut at = start;
             let mut escaped = false;
-            while at < bytes.len() && bytes[at] != self.delimiter {
-                if bytes[at] == b'\\' {
-                    escaped = true;
-                    at += 1;
+            while let Some(found) = memchr::memchr2(self.delimiter, b'\\', &bytes[at..]) {
+                at += found;
+                if bytes[at] == self.delimiter {
+                    break;
                 }
-                at += 1;
+                escaped = true;
+                at = (at + 2).min(bytes.len());
+            }
+            if at >= bytes.len() || bytes[at] != self.delimiter {
+                at = bytes.len();
             }
             let end = at.min(bytes.len());
             let raw = &line[start..end];
@@ -229,7 +231,7 @@ impl Fields {
         let bytes = line.as_bytes();
         let mut start = 0;
         loop {
-            let plain = bytes[start..].iter().position(|b| *b == self.delimiter || *b == self.quote);
+            let plain = memchr::memchr2(self.delimiter, self.quote, &bytes[start..]);
             let at = start + plain.unwrap_or(bytes.len() - start);
             let end = if at < bytes.len() && bytes[at] == self.quote {
                 self.quoted_field(line, start, at)?
@@ -251,7 +253,7 @@ impl Fields {
         // The common case: quotes around all of it, none inside.
         if open == start {
             let inside = &bytes[open + 1..];
-            let close = inside.iter().position(|b| *b == self.quote || *b == self.escape);
+            let close = memchr::memchr2(self.quote, self.escape, inside);
             if let Some(length) = close
                 && inside[length] == self.quote
                 && inside.get(length + 1).is_none_or(|b| *b == self.delimiter)

@@ -259,14 +259,13 @@ impl CopyReader {
     #[inline]
     fn skip_plain(&mut self) {
         let rest = &self.buffer[self.scanned..];
-        let plain = if self.csv {
-            if self.escape.is_some() {
-                return;
-            }
-            let quote = self.quote;
-            rest.iter().position(|b| matches!(b, b'\n' | b'\r' | b'\\') || *b == quote)
+        let plain = if !self.csv {
+            memchr::memchr3(b'\n', b'\r', b'\\', rest)
+        } else if self.escape.is_none() && (self.in_quotes || rest.first() != Some(&b'\\')) {
+            // A backslash means something at a line's start only. Line ends inside quotes are counted.
+            memchr::memchr3(b'\n', b'\r', self.quote, rest)
         } else {
-            rest.iter().position(|b| matches!(b, b'\n' | b'\r' | b'\\'))
+            return;
         };
         self.scanned += plain.unwrap_or(rest.len());
     }
