@@ -12,6 +12,7 @@ mod parse;
 mod roles;
 pub mod semantics;
 mod syntax_error;
+pub mod table_functions;
 
 use std::sync::Arc;
 

@@ -207,7 +207,8 @@ impl<'a> Rewriter<'a> {
         Ok(())
     }
 
-    fn query_at(&mut self, query: &mut Query, settle: bool) -> Result<(), PgError> {
+    /// One query level.
+    pub(super) fn query_at(&mut self, query: &mut Query, settle: bool) -> Result<(), PgError> {
         self.depth += 1;
         let done = self.query_inside(query, settle);
         self.depth -= 1;
@@ -496,7 +497,7 @@ impl<'a> Rewriter<'a> {
         Ok(())
     }
 
-    fn factor(&mut self, factor: &mut TableFactor) -> Result<(), PgError> {
+    pub(super) fn factor(&mut self, factor: &mut TableFactor) -> Result<(), PgError> {
         match factor {
             TableFactor::Table { sample: Some(_), .. } => Err(unsupported("TABLESAMPLE")),
             TableFactor::Derived { subquery, .. } => self.query_at(subquery, true),
@@ -532,17 +533,7 @@ impl<'a> Rewriter<'a> {
     ) -> Result<(), PgError> {
         let function = self.function_name(&name)?;
         if self.functions.kind(&function) == FunctionKind::Own {
-            // A table function over a relation: its own planner reads the arguments as written, subqueries are ours.
-            let mut args = args;
-            for arg in &mut args {
-                let inner = match arg {
-                    FunctionArg::Unnamed(inner) => inner,
-                    FunctionArg::Named { arg, .. } | FunctionArg::ExprNamed { arg, .. } => arg,
-                };
-                if let FunctionArgExpr::Expr(Expr::Subquery(query)) = inner {
-                    self.query_at(query, true)?;
-                }
-            }
+            let args = self.report_arguments(args)?;
             restore_args(factor, args, alias);
             return Ok(());
         }
@@ -680,7 +671,8 @@ fn empty_values() -> SetExpr {
     SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows: Vec::new() })
 }
 
-fn plain_table(name: ObjectName) -> TableFactor {
+/// A relation by name.
+pub(super) fn plain_table(name: ObjectName) -> TableFactor {
     TableFactor::Table {
         name,
         alias: None,
@@ -700,7 +692,8 @@ fn private_relation(name: &str, args: Vec<FunctionArg>, alias: Option<TableAlias
     TableFactor::Function { lateral: false, name, args, with_ordinality: false, alias }
 }
 
-fn select_all(from: TableFactor) -> SetExpr {
+/// SELECT * over one relation.
+pub(super) fn select_all(from: TableFactor) -> SetExpr {
     let items = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
     let from = vec![TableWithJoins { relation: from, joins: Vec::new() }];
     SetExpr::Select(Box::new(bare_select(items, from)))

@@ -103,7 +103,8 @@ impl Functions for FunctionNames<'_> {
             Some(_) => FunctionKind::Scalar,
             None if state.aggregate_functions().contains_key(name)
                 || state.window_functions().contains_key(name)
-                || state.table_functions().contains_key(name) =>
+                || state.table_functions().contains_key(name)
+                || super::table_functions::is_report(name) =>
             {
                 FunctionKind::Own
             }

@@ -50,6 +50,11 @@ pub(super) fn relation_planners() -> Vec<Arc<dyn RelationPlanner>> {
     vec![Arc::new(ReportPlanner)]
 }
 
+/// Whether a report is called so.
+pub(super) fn is_report(name: &str) -> bool {
+    FUNCTIONS.iter().any(|function| function.name == name)
+}
+
 /// Names of the reports.
 #[cfg(test)]
 fn names() -> Vec<&'static str> {

@@ -1,5 +1,6 @@
 //! The one integration binary: every module tests one promise.
 
+mod behaviour;
 mod crash;
 mod database;
 mod demo;

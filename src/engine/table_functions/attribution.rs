@@ -189,11 +189,21 @@ fn sources(
         });
     }
     for name in ["half_life", "position_weights", "consume", "skip_direct", "repeats", "max_touches"] {
-        sources.push(Source::Constant(call.constant(name)?.unwrap_or(ScalarValue::Null)));
+        let value = match name {
+            "position_weights" => call.constants(name)?.map(number_list).transpose()?,
+            _ => call.constant(name)?,
+        };
+        sources.push(Source::Constant(value.unwrap_or(ScalarValue::Null)));
     }
     let as_of = call.constant("as_of")?.map(|as_of| as_of.cast_to(ts_type)).transpose()?;
     sources.push(Source::Constant(as_of.unwrap_or(ScalarValue::Null)));
     Ok(sources)
+}
+
+/// The weights as one list; what is no number is left to the aggregate's check.
+fn number_list(values: Vec<ScalarValue>) -> Result<ScalarValue> {
+    let numbers = values.into_iter().map(|value| value.cast_to(&DataType::Float64)).collect::<Result<Vec<_>>>()?;
+    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&numbers, &DataType::Float64)))
 }
 
 /// What orders conversions and comes back with them: id, value, `by` columns.

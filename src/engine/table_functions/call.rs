@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::Array;
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, SchemaError};
 use datafusion::functions::core::get_field;
@@ -21,6 +21,7 @@ use super::TableFunction;
 use crate::dialect::sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, TableFactor, TableFunctionArgs, Value,
 };
+use crate::dialect::table_functions::WRITTEN;
 
 /// An error of ours inside the planner's.
 pub(super) fn external(error: PgError) -> DataFusionError {
@@ -43,7 +44,20 @@ pub(super) struct Call<'a> {
     context: &'a mut dyn RelationPlannerContext,
     /// The first argument.
     pub(super) relation: LogicalPlan,
-    options: Vec<(String, ast::Expr)>,
+    options: Vec<GivenOption>,
+}
+
+/// An option as the planner takes it and as the user wrote it.
+struct GivenOption {
+    name: String,
+    value: ast::Expr,
+    written: ast::Expr,
+}
+
+/// The text of an expression: as the planner takes it and as written.
+pub(super) struct Text {
+    value: ast::Expr,
+    written: ast::Expr,
 }
 
 /// An expression of an option, bound, with its text.
@@ -62,7 +76,7 @@ impl<'a> Call<'a> {
         context: &'a mut dyn RelationPlannerContext,
     ) -> Result<Self> {
         let mut relation = None;
-        let mut options: Vec<(String, ast::Expr)> = Vec::new();
+        let mut options: Vec<GivenOption> = Vec::new();
         let mut repeated = None;
         for argument in arguments {
             let (name, value) = match argument {
@@ -81,10 +95,16 @@ impl<'a> Call<'a> {
                 None if relation.is_none() && options.is_empty() => relation = Some(value),
                 None => return Err(no_such_call(function, None, &options)),
                 Some(name) => {
-                    let name = option_name(context.normalize_ident(name));
-                    repeated =
-                        repeated.or_else(|| options.iter().any(|(known, _)| *known == name).then(|| name.clone()));
-                    options.push((name, value));
+                    let name = context.normalize_ident(name);
+                    if let Some(name) = name.strip_suffix(WRITTEN) {
+                        let name = option_name(name);
+                        options.iter_mut().filter(|option| option.name == name).for_each(|o| o.written = value.clone());
+                        continue;
+                    }
+                    let name = option_name(&name);
+                    let known = options.iter().any(|option| option.name == name);
+                    repeated = repeated.or_else(|| known.then(|| name.to_owned()));
+                    options.push(GivenOption { name: name.to_owned(), written: value.clone(), value });
                 }
             }
         }
@@ -95,12 +115,12 @@ impl<'a> Call<'a> {
         let known = |name: &str| function.options.contains(&name);
         let missing = function.options[..function.required]
             .iter()
-            .find(|name| !options.iter().any(|(given, value)| given == *name && !is_null(value)));
+            .find(|name| !options.iter().any(|given| given.name == **name && !is_null(&given.written)));
         let Some(relation) = relation else {
             return Err(no_such_call(function, Some("The relation is missing.".into()), &options));
         };
-        if let Some((unknown, _)) = options.iter().find(|(name, _)| !known(name)) {
-            return Err(no_such_call(function, Some(format!("It has no option {unknown}.")), &options));
+        if let Some(unknown) = options.iter().find(|option| !known(&option.name)) {
+            return Err(no_such_call(function, Some(format!("It has no option {}.", unknown.name)), &options));
         }
         if let Some(missing) = missing {
             return Err(no_such_call(function, Some(format!("Option {missing} is missing.")), &options));
@@ -110,17 +130,17 @@ impl<'a> Call<'a> {
     }
 
     /// The text of an option; `None` if it is left out or NULL.
-    fn take(&mut self, name: &str) -> Option<ast::Expr> {
+    fn take(&mut self, name: &str) -> Option<GivenOption> {
         debug_assert!(self.function.options.contains(&name), "{name} is not listed");
-        let at = self.options.iter().position(|(known, _)| known == name)?;
-        Some(self.options.swap_remove(at).1).filter(|value| !is_null(value))
+        let at = self.options.iter().position(|known| known.name == name)?;
+        Some(self.options.swap_remove(at)).filter(|option| !is_null(&option.written))
     }
 
     /// An expression over the relation.
     pub(super) fn expr(&mut self, name: &str) -> Result<Option<Bound>> {
         match self.take(name) {
             None => Ok(None),
-            Some(text) => self.bind(text).map(Some),
+            Some(option) => self.bind(Text { value: option.value, written: option.written }).map(Some),
         }
     }
 
@@ -132,35 +152,38 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn bind(&mut self, text: ast::Expr) -> Result<Bound> {
-        let expr = self.context.sql_to_expr(text.clone(), self.relation.schema())?;
-        Ok(Bound { expr, text })
+    fn bind(&mut self, text: Text) -> Result<Bound> {
+        let expr = self.context.sql_to_expr(text.value, self.relation.schema())?;
+        Ok(Bound { expr, text: text.written })
     }
 
     /// A relation given as an option.
     pub(super) fn relation_option(&mut self, name: &str) -> Result<LogicalPlan> {
         let relation = self.take(name).ok_or_else(|| self.missing(name))?;
-        plan_relation(self.context, relation, self.function.name)
+        plan_relation(self.context, relation.value, self.function.name)
     }
 
     /// The texts of a list of expressions; a single one counts as a list of one.
-    pub(super) fn list_texts(&mut self, name: &str) -> Vec<ast::Expr> {
+    pub(super) fn list_texts(&mut self, name: &str) -> Vec<Text> {
         match self.take(name) {
             None => Vec::new(),
-            Some(ast::Expr::Array(array)) => array.elem,
-            Some(one) => vec![one],
+            Some(GivenOption { value: ast::Expr::Array(values), written: ast::Expr::Array(written), .. }) => {
+                let pairs = values.elem.into_iter().zip(written.elem);
+                pairs.map(|(value, written)| Text { value, written }).collect()
+            }
+            Some(one) => vec![Text { value: one.value, written: one.written }],
         }
     }
 
     /// The text of an option, to be bound with [`Call::bind_on`].
-    pub(super) fn text_of(&mut self, name: &str) -> Option<ast::Expr> {
-        self.take(name)
+    pub(super) fn text_of(&mut self, name: &str) -> Option<Text> {
+        self.take(name).map(|option| Text { value: option.value, written: option.written })
     }
 
     /// An expression over another relation than the first; `relation` names it in the message about an unknown column.
-    pub(super) fn bind_on(&mut self, text: &ast::Expr, plan: &LogicalPlan, relation: &str) -> Result<Bound> {
-        match self.context.sql_to_expr(text.clone(), plan.schema()) {
-            Ok(expr) => Ok(Bound { expr, text: text.clone() }),
+    pub(super) fn bind_on(&mut self, text: &Text, plan: &LogicalPlan, relation: &str) -> Result<Bound> {
+        match self.context.sql_to_expr(text.value.clone(), plan.schema()) {
+            Ok(expr) => Ok(Bound { expr, text: text.written.clone() }),
             Err(error) => match error.find_root() {
                 DataFusionError::SchemaError(inner, _) => match inner.as_ref() {
                     SchemaError::FieldNotFound { field, .. } => {
@@ -217,19 +240,44 @@ impl<'a> Call<'a> {
 
     /// An expression that reads no column, not folded.
     pub(super) fn outer(&mut self, name: &str) -> Result<Option<Expr>> {
-        self.take(name).map(|text| self.context.sql_to_expr(text, &DFSchema::empty())).transpose()
+        self.take(name).map(|option| self.context.sql_to_expr(option.value, &DFSchema::empty())).transpose()
     }
 
     /// A constant.
     pub(super) fn constant(&mut self, name: &str) -> Result<Option<ScalarValue>> {
-        let Some(expr) = self.outer(name)? else { return Ok(None) };
-        let context = SimplifyContext::builder().with_schema(Arc::new(DFSchema::empty())).build();
-        let simplifier = ExprSimplifier::new(context);
-        let expr = simplifier.coerce(expr, &DFSchema::empty())?;
-        match simplifier.simplify(expr)? {
-            Expr::Literal(value, _) => Ok(Some(value).filter(|value| !value.is_null())),
+        match self.take(name) {
+            None => Ok(None),
+            Some(option) => Ok(Some(self.folded(option.value, name)?).filter(|value| !value.is_null())),
+        }
+    }
+
+    fn folded(&mut self, value: ast::Expr, name: &str) -> Result<ScalarValue> {
+        let schema = DFSchema::empty();
+        let expr = self.context.sql_to_expr(value, &schema)?;
+        let options = Arc::new(self.context.context_provider().options().clone());
+        let context = SimplifyContext::builder().with_schema(Arc::new(DFSchema::empty())).with_config_options(options);
+        let simplifier = ExprSimplifier::new(context.build());
+        match simplifier.simplify(simplifier.coerce(expr, &schema)?)? {
+            Expr::Literal(value, _) => Ok(value),
             _ => Err(invalid(format!("{name} must be a constant"))),
         }
+    }
+
+    /// A constant list, element by element.
+    pub(super) fn constants(&mut self, name: &str) -> Result<Option<Vec<ScalarValue>>> {
+        let Some(option) = self.take(name) else { return Ok(None) };
+        let elements = match option.value {
+            ast::Expr::Array(list) => list.elem,
+            one => match self.folded(one, name)? {
+                ScalarValue::List(list) if list.len() == 1 => {
+                    let items = list.value(0);
+                    let items = (0..items.len()).map(|at| ScalarValue::try_from_array(&items, at));
+                    return items.collect::<Result<Vec<_>>>().map(Some);
+                }
+                other => return Err(mismatch(name, "a list", &other.data_type())),
+            },
+        };
+        elements.into_iter().map(|element| self.folded(element, name)).collect::<Result<Vec<_>>>().map(Some)
     }
 
     /// A constant text.
@@ -257,16 +305,12 @@ impl<'a> Call<'a> {
 
     /// A constant list of texts.
     pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
-        let Some(value) = self.constant(name)? else { return Ok(None) };
-        let list_type = DataType::new_list(DataType::Utf8, true);
-        match value.cast_to(&list_type) {
-            Ok(ScalarValue::List(list)) if list.len() == 1 => {
-                let texts = list.value(0);
-                let texts = texts.as_string::<i32>().iter().map(|text| text.map(str::to_owned));
-                texts.collect::<Option<Vec<_>>>().map(Some).ok_or_else(|| invalid(format!("{name} must not hold NULL")))
-            }
+        let Some(values) = self.constants(name)? else { return Ok(None) };
+        let text = |value: ScalarValue| match value.cast_to(&DataType::Utf8) {
+            Ok(ScalarValue::Utf8(Some(text))) if value.data_type().is_string() => Ok(text),
             _ => Err(mismatch(name, "a list of texts", &value.data_type())),
-        }
+        };
+        values.into_iter().map(text).collect::<Result<Vec<_>>>().map(Some)
     }
 }
 
@@ -277,8 +321,8 @@ pub(super) fn mismatch(name: &str, wanted: &str, found: &DataType) -> DataFusion
 }
 
 /// `window` is a word of the grammar; quoted it is the older name of `within`.
-fn option_name(name: String) -> String {
-    if name == "window" { "within".to_owned() } else { name }
+fn option_name(name: &str) -> &str {
+    if name == "window" { "within" } else { name }
 }
 
 fn is_null(value: &ast::Expr) -> bool {
@@ -286,8 +330,8 @@ fn is_null(value: &ast::Expr) -> bool {
 }
 
 /// 42883 in the words of a function call that fits none.
-fn no_such_call(function: &TableFunction, detail: Option<String>, options: &[(String, ast::Expr)]) -> DataFusionError {
-    let given: String = options.iter().map(|(name, _)| format!(", {name} => ...")).collect();
+fn no_such_call(function: &TableFunction, detail: Option<String>, options: &[GivenOption]) -> DataFusionError {
+    let given: String = options.iter().map(|option| format!(", {} => ...", option.name)).collect();
     let message = format!("function {}(relation{given}) does not exist", function.name);
     let mut error = PgError::new(sqlstate::UNDEFINED_FUNCTION, message);
     if let Some(detail) = detail {
