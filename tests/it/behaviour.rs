@@ -46,7 +46,8 @@ fn reports_answer_over_the_wire() {
                 format!("SELECT * FROM funnel_people({EVENTS}, unit => person_id, ts => ts, {steps}, within => INTERVAL '7 days') ORDER BY person_id"),
                 vec![
                     "1|3|2024-05-01 10:00:00|2024-05-01 12:00:00|f|{\"2024-05-01 10:00:00\",\"2024-05-01 11:00:00\",\"2024-05-01 12:00:00\"}",
-                    "2|1|2024-05-09 10:00:00|2024-05-09 10:00:00|t|{\"2024-05-09 10:00:00\"}",
+                    // The chain that ends first is reported; open is it because of the later one.
+                    "2|1|2024-05-01 10:00:00|2024-05-01 10:00:00|t|{\"2024-05-01 10:00:00\"}",
                 ],
             ),
             (
