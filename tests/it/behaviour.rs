@@ -121,3 +121,96 @@ fn refusals_name_their_sqlstate() {
         }
     });
 }
+
+const ECOM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/behaviour/ecom");
+
+/// Reports of `golden.json` that the server has.
+const REPORTS: [&str; 5] = ["funnel", "funnel_people", "funnel_time", "sessions", "cohort_retention"];
+
+/// Splits a CSV line; quotes double inside quoted fields.
+fn split(line: &str) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => {
+                letters.next();
+                field.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            other => field.push(other),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+fn equal(found: &str, expected: &str) -> bool {
+    match (found.parse::<f64>(), expected.parse::<f64>()) {
+        (Ok(found), Ok(expected)) => (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+        _ => found == expected,
+    }
+}
+
+async fn load_shop_log(client: &tokio_postgres::Client) {
+    let columns = "user_id text, session_id text, event text, ts timestamp, platform text, acquisition_channel text, user_cohort text, user_lifecycle text";
+    client.batch_execute(&format!("CREATE TABLE ecom ({columns})")).await.expect("creates");
+    let mut text = Vec::new();
+    let file = std::fs::File::open(format!("{ECOM}/ecom.csv.gz")).expect("opens");
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(file), &mut text).expect("reads");
+    let copy =
+        client.copy_in::<_, bytes::Bytes>("COPY ecom FROM STDIN WITH (FORMAT csv, HEADER)").await.expect("copies");
+    let mut copy = std::pin::pin!(copy);
+    for piece in text.chunks(100_000) {
+        futures::SinkExt::send(&mut copy, bytes::Bytes::copy_from_slice(piece)).await.expect("sends");
+    }
+    assert_eq!(copy.finish().await.expect("ends"), 31_106);
+}
+
+#[test]
+fn golden_reports_over_a_table() {
+    for threads in [1, 2, 7] {
+        check_golden_reports(threads);
+    }
+}
+
+/// Every golden query, as many partitions as threads.
+fn check_golden_reports(threads: usize) {
+    let list = std::fs::read_to_string(format!("{ECOM}/golden.json")).expect("reads");
+    let list: serde_json::Value = serde_json::from_str(&list).expect("is JSON");
+    let harness = Harness::start_with(|config| config.query_threads = threads);
+    harness.block_on(async {
+        let client = harness.connect().await;
+        load_shop_log(&client).await;
+        let mut checked = 0;
+        for case in list.as_array().expect("a list") {
+            let (id, sql) = (case["id"].as_str().expect("text"), case["sql"].as_str().expect("text"));
+            if !REPORTS.iter().any(|name| sql.contains(&format!("FROM {name}("))) {
+                continue;
+            }
+            let file = format!("{ECOM}/{}", case["file"].as_str().expect("text"));
+            let file = std::fs::read_to_string(file).expect("reads");
+            let mut expected: Vec<Vec<String>> = file.lines().skip(1).map(split).collect();
+            let found = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{id}: {error}"));
+            let row = |message: &SimpleQueryMessage| match message {
+                SimpleQueryMessage::Row(row) => {
+                    Some((0..row.len()).map(|at| row.get(at).unwrap_or_default().to_owned()).collect::<Vec<_>>())
+                }
+                _ => None,
+            };
+            let mut found: Vec<Vec<String>> = found.iter().filter_map(row).collect();
+            if id.starts_with("funnel_people") || id.starts_with("sessions") {
+                found.sort();
+                expected.sort();
+            }
+            assert_eq!(found.len(), expected.len(), "{id}");
+            for (found, expected) in found.iter().zip(&expected) {
+                let same = found.len() == expected.len() && found.iter().zip(expected).all(|(f, e)| equal(f, e));
+                assert!(same, "{id} on {threads} threads:\n{found:?}\n{expected:?}");
+            }
+            checked += 1;
+        }
+        assert_eq!(checked, 8);
+    });
+}
