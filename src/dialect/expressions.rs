@@ -486,6 +486,34 @@ impl Rewriter<'_> {
     }
 
     fn access(&mut self, root: Expr, chain: Vec<AccessExpr>, position: usize) -> Result<Expr, PgError> {
+        let mut chain = chain.into_iter().peekable();
+        // `t.a[1]` is a subscript of column a: a field of a column t would be written `(t).a[1]`.
+        let mut parts = match root {
+            Expr::Identifier(ident) => vec![ident],
+            Expr::CompoundIdentifier(parts) => parts,
+            other => {
+                return self.access_of(other, chain, position);
+            }
+        };
+        while let Some(AccessExpr::Dot(Expr::Identifier(ident))) =
+            chain.next_if(|access| matches!(access, AccessExpr::Dot(Expr::Identifier(_))))
+        {
+            parts.push(ident);
+        }
+        let root = match parts.len() {
+            1 => parts.pop().map(Expr::Identifier),
+            _ => Some(Expr::CompoundIdentifier(parts)),
+        };
+        let Some(root) = root else { return Err(unsupported("this kind of field access").at(position)) };
+        self.access_of(root, chain, position)
+    }
+
+    fn access_of(
+        &mut self,
+        root: Expr,
+        chain: impl Iterator<Item = AccessExpr>,
+        position: usize,
+    ) -> Result<Expr, PgError> {
         let mut built = self.rewritten(root)?;
         let mut shape = String::new();
         let mut indexes = Vec::new();

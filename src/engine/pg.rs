@@ -95,6 +95,9 @@ impl Functions for FunctionNames<'_> {
                 return FunctionKind::Own;
             }
         }
+        if crate::engine::system::tables::exists(name) {
+            return FunctionKind::Own;
+        }
         let procs = signatures::signatures().procs(name);
         match procs.first() {
             Some(first) if first.kind == b'a' || procs.iter().any(|one| one.kind == b'a') => FunctionKind::Aggregate,

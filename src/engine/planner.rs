@@ -210,6 +210,9 @@ impl ContextProvider for Planner<'_> {
         name: &str,
         args: Vec<datafusion::logical_expr::Expr>,
     ) -> Result<Arc<dyn TableSource>> {
+        if let Some(source) = system::tables::source(name, self.view) {
+            return source.map_err(|error| DataFusionError::External(Box::new(error)));
+        }
         let function = self.state.table_functions().get(name).ok_or_else(|| {
             DataFusionError::External(Box::new(PgError::new(
                 tributary_pg::sqlstate::UNDEFINED_FUNCTION,

@@ -14,6 +14,7 @@ pub mod provider;
 mod reg_names;
 pub mod relation;
 pub mod rows;
+pub(super) mod tables;
 pub(super) mod views;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use tributary_pg::sqlstate;
 
 use super::catalog::{Membership, RoleObject};
 use super::planner::ReadView;
+pub(super) use functions::list_form;
 use provider::ComputedTable;
 pub(super) use reg_names::SessionNames;
 use relation::relation;

@@ -15,12 +15,12 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, Result as EngineResult};
+use datafusion::common::{DataFusionError, JoinType, Result as EngineResult};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::scalar::ScalarValue;
@@ -54,6 +54,10 @@ pub(in crate::engine) fn decorrelates(state: &SessionState, analyzed: &LogicalPl
 /// Makes functions of the correlated scalar subqueries of a plan that is not analyzed yet, innermost first.
 pub(in crate::engine) fn rewrite(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| {
+        let node = match lateral_values(&node)? {
+            Some(joined) => joined,
+            None => node,
+        };
         let names = NamePreserver::new(&node);
         let inputs: Vec<Arc<datafusion::common::DFSchema>> =
             node.inputs().iter().map(|input| Arc::clone(input.schema())).collect();
@@ -70,6 +74,57 @@ pub(in crate::engine) fn rewrite(plan: LogicalPlan) -> EngineResult<LogicalPlan>
         })
     })?;
     Ok(rewritten.data)
+}
+
+/// `FROM t, LATERAL (SELECT f(t.a)) s`: the values are columns beside those of t.
+fn lateral_values(node: &LogicalPlan) -> EngineResult<Option<LogicalPlan>> {
+    let LogicalPlan::Join(join) = node else { return Ok(None) };
+    let plain = join.on.is_empty() && join.filter.is_none() && join.join_type == JoinType::Inner;
+    let LogicalPlan::SubqueryAlias(alias) = join.right.as_ref() else { return Ok(None) };
+    let Some(projection) = one_row(alias.input.as_ref()).filter(|_| plain) else { return Ok(None) };
+    let left = join.left.schema();
+    let mut columns: Vec<Expr> = left.columns().into_iter().map(Expr::Column).collect();
+    for (index, value) in projection.iter().enumerate() {
+        let value = value.clone().unalias().transform_up(|one| {
+            Ok(match one {
+                Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
+                other => Transformed::no(other),
+            })
+        })?;
+        let (relation, field) = alias.schema.qualified_field(index);
+        columns.push(value.data.alias_qualified(relation.cloned(), field.name()));
+    }
+    let joined = LogicalPlanBuilder::from(join.left.as_ref().clone()).project(columns)?.build()?;
+    Ok(Some(joined))
+}
+
+/// The values of a lateral query that has no FROM.
+fn one_row(plan: &LogicalPlan) -> Option<&[Expr]> {
+    match plan {
+        LogicalPlan::Subquery(lateral) => one_row(&lateral.subquery),
+        LogicalPlan::SubqueryAlias(alias) => one_row(&alias.input),
+        LogicalPlan::Projection(projection) => match projection.input.as_ref() {
+            LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Some(&projection.expr),
+            LogicalPlan::Projection(inner) if projection.expr.iter().all(renames) => one_row_of(inner),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn one_row_of(projection: &datafusion::logical_expr::Projection) -> Option<&[Expr]> {
+    match projection.input.as_ref() {
+        LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Some(&projection.expr),
+        _ => None,
+    }
+}
+
+/// `a AS b`: what a column list of an alias makes.
+fn renames(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => matches!(alias.expr.as_ref(), Expr::Column(_)),
+        other => matches!(other, Expr::Column(_)),
+    }
 }
 
 /// The outer references of a subquery that the columns at hand satisfy, each once.

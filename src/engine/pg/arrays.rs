@@ -228,6 +228,10 @@ pub(super) fn set_function(scope: &Scope<'_>, name: &str, arguments: Vec<Typed>,
         };
         return Ok(flat);
     }
+    if let Some(udf) = crate::engine::system::list_form(name) {
+        let expr = udf.call(coerced.into_iter().map(|one| one.expr).collect());
+        return Ok(Typed::new(expr, array_of(result).unwrap_or(result)));
+    }
     if !kernels::implemented(found.proc.code) {
         return Err(placed(PgError::unsupported(format!("function {name} is not supported")), at));
     }

@@ -39,7 +39,7 @@ pub fn pathway(from: Oid, to: Oid, context: Context) -> Option<Pathway> {
                 _ => Pathway::Array,
             });
         }
-        if source == target {
+        if let Some(Pathway::Relabel) = pathway(source, target, context) {
             return Some(Pathway::Relabel);
         }
     }

@@ -11,7 +11,9 @@ mod information;
 pub(in crate::engine) mod names;
 mod rights;
 mod session;
+mod sets;
 mod sizes;
+mod sleep;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use crate::engine::catalog::{Catalog, RoleObject};
 use crate::engine::session_vars::SessionVars;
 
 pub(super) use session::micros;
+pub(in crate::engine) use sets::list_form;
 
 /// A catalog and the schemas searched in it.
 pub(in crate::engine) struct Place<'a> {
@@ -125,6 +128,7 @@ pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for definition in definitions() {
         registry.register_udf(Arc::new(ScalarUDF::from(SystemFunction::new(definition))))?;
     }
+    registry.register_udf(Arc::new(sleep::pg_sleep()))?;
     Ok(())
 }
 

@@ -41,6 +41,8 @@ pub enum Kind {
     Interval,
     /// text, name, "char" and every type that is shown as text
     Text,
+    /// void: no value at all
+    Void,
     /// An array, int2vector or oidvector
     List(Box<Kind>),
 }
@@ -59,6 +61,7 @@ impl Kind {
             "bytea" => Self::Bytes,
             "timestamptz" => Self::Timestamptz,
             "interval" => Self::Interval,
+            "void" => Self::Void,
             "int2vector" => Self::List(Box::new(Self::Int2)),
             "oidvector" => Self::List(Box::new(Self::Oid)),
             "oid" | "xid" => Self::Oid,
@@ -85,6 +88,7 @@ impl Kind {
             Self::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             Self::Text => DataType::Utf8View,
+            Self::Void => DataType::Null,
             Self::List(element) => DataType::List(Arc::new(Field::new_list_field(element.arrow(), true))),
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     ArrayRef, BinaryViewBuilder, BooleanArray, Decimal256Array, Float32Array, Float64Array, Int16Array, Int32Array,
-    Int64Array, IntervalMonthDayNanoArray, ListArray, RecordBatch, StringViewArray, TimestampMicrosecondArray,
-    UInt32Array,
+    Int64Array, IntervalMonthDayNanoArray, ListArray, NullArray, RecordBatch, StringViewArray,
+    TimestampMicrosecondArray, UInt32Array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::datatypes::{Field, IntervalMonthDayNano, i256};
@@ -103,7 +103,7 @@ impl Cell {
             Kind::List(element) => Self::List(
                 field.split_ascii_whitespace().map(|word| Self::parse(element, word)).collect::<PgResult<_>>()?,
             ),
-            Kind::Numeric | Kind::Bytes | Kind::Timestamptz | Kind::Interval => return Err(bad()),
+            Kind::Numeric | Kind::Bytes | Kind::Timestamptz | Kind::Interval | Kind::Void => return Err(bad()),
         })
     }
 }
@@ -216,6 +216,7 @@ fn zero(kind: &Kind) -> Cell {
     match kind {
         Kind::Bool => Cell::Bool(false),
         Kind::Text => Cell::Static(""),
+        Kind::Void => Cell::Null,
         Kind::List(_) => Cell::List(Vec::new()),
         Kind::Bytes => Cell::Bytes(Vec::new()),
         Kind::Float4 | Kind::Float8 => Cell::Float(0.0),
@@ -252,6 +253,7 @@ fn array<'a>(kind: &Kind, cells: impl Iterator<Item = &'a Cell>) -> Option<Array
             })?
             .collect::<IntervalMonthDayNanoArray>(),
         ),
+        Kind::Void => Arc::new(NullArray::new(cells.count())),
         Kind::Text => Arc::new(typed(cells, text)?.collect::<StringViewArray>()),
         Kind::Bytes => {
             let mut builder = BinaryViewBuilder::new();
