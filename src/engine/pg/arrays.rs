@@ -205,6 +205,12 @@ pub(super) fn set_function(scope: &Scope<'_>, name: &str, arguments: Vec<Typed>,
     if name == "\u{2}ordinality" {
         return kernels::call("list_ordinality", arguments, array_of(oid::INT8).unwrap_or(oid::TEXT_ARRAY));
     }
+    // Lists of records have no array type to resolve by; their elements are the rows.
+    if let ("unnest", [records]) = (name, arguments.as_slice())
+        && records.of.oid == oid::RECORD_ARRAY
+    {
+        return Ok(records.clone());
+    }
     let inputs: Vec<Oid> = arguments.iter().map(|one| one.of.oid).collect();
     let found = match resolve_function(name, &inputs) {
         Resolution::Found(found) => found,

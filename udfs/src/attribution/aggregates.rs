@@ -276,7 +276,7 @@ pub(super) fn journeys() -> Function {
         cost: COST,
         source: "Tributary",
         examples: vec![Example::new(
-            "SELECT j['converted'], j['path'] FROM (SELECT unnest(journeys(ts, channel, paid)) AS j FROM (VALUES (DATE '2024-05-01', 'ad', false), (DATE '2024-05-03', 'mail', true), (DATE '2024-05-04', 'ad', false)) AS t(ts, channel, paid)) AS x",
+            "SELECT (j).converted, (j).path FROM (SELECT unnest(journeys(ts, channel, paid)) AS j FROM (VALUES (DATE '2024-05-01', 'ad', false), (DATE '2024-05-03', 'mail', true), (DATE '2024-05-04', 'ad', false)) AS t(ts, channel, paid)) AS x",
             "t|{ad,mail}\nf|{ad}",
         )],
     };
@@ -309,7 +309,7 @@ pub(super) fn attribution() -> Function {
         cost: COST,
         source: "models as in Adobe Analytics, Google Analytics, Zhao 2018; see the family's notes on where peers differ",
         examples: vec![Example::new(
-            "SELECT c['channel'], c['u_shaped'] FROM (SELECT unnest(attribution(ts, channel, paid)) AS c FROM (VALUES (DATE '2024-05-01', 'ad', false), (DATE '2024-05-02', 'blog', false), (DATE '2024-05-03', 'mail', true)) AS t(ts, channel, paid)) AS x",
+            "SELECT (c).channel, (c).u_shaped FROM (SELECT unnest(attribution(ts, channel, paid)) AS c FROM (VALUES (DATE '2024-05-01', 'ad', false), (DATE '2024-05-02', 'blog', false), (DATE '2024-05-03', 'mail', true)) AS t(ts, channel, paid)) AS x",
             "ad|0.4\nblog|0.2\nmail|0.4",
         )],
     };
