@@ -13,10 +13,10 @@ SELECT *, 1 + 5 * (rank() OVER (ORDER BY recency_days DESC) - 1) / count(*) OVER
        1 + 5 * (rank() OVER (ORDER BY monetary) - 1) / count(*) OVER () AS m
 FROM totals;
 
-SELECT r AS score, count(*) AS by_recency,
-       (SELECT count(*) FROM person_rfm x WHERE x.f = r.r) AS by_frequency,
-       (SELECT count(*) FROM person_rfm x WHERE x.m = r.r) AS by_money
-FROM person_rfm r GROUP BY r ORDER BY r;
+SELECT score, count(*) FILTER (WHERE r = score) AS by_recency, count(*) FILTER (WHERE f = score) AS by_frequency,
+       count(*) FILTER (WHERE m = score) AS by_money
+FROM person_rfm CROSS JOIN generate_series(1, 5) AS scores(score)
+GROUP BY score ORDER BY score;
 -- check score=1: by_recency = 482, by_frequency = 1218, by_money = 481
 -- check score=2: by_recency = 471, by_frequency = 0, by_money = 462
 -- check score=3: by_recency = 463, by_frequency = 403, by_money = 472
