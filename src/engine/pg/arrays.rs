@@ -201,7 +201,16 @@ fn expanded(
 }
 
 /// A set-returning function as the list of the values it returns.
-pub(super) fn set_function(scope: &Scope<'_>, name: &str, arguments: Vec<Typed>, at: usize) -> Result<Typed, PgError> {
+pub(super) fn set_function(
+    scope: &Scope<'_>,
+    name: &str,
+    mut arguments: Vec<Typed>,
+    at: usize,
+) -> Result<Typed, PgError> {
+    // A list of records is not among PostgreSQL's polymorphic arrays, but what our aggregates give back.
+    if name == "unnest" && matches!(arguments.as_slice(), [one] if one.of.oid == oid::RECORD_ARRAY) {
+        return Ok(arguments.remove(0));
+    }
     if name == "\u{2}ordinality" {
         return kernels::call("list_ordinality", arguments, array_of(oid::INT8).unwrap_or(oid::TEXT_ARRAY));
     }
