@@ -8,6 +8,7 @@
 mod aggregates;
 pub(super) mod apply;
 mod arrays;
+mod bitmaps;
 mod call;
 mod casts;
 mod coerce;

@@ -44,7 +44,7 @@ pub(super) fn of_query(value: Typed) -> Result<Typed, PgError> {
     Ok(Typed { expr: coalesce.call(vec![value.expr, lit(empty)]), of: value.of, at: 0, decimals: None })
 }
 
-/// `a[1]`, `a[2:3]`, `a[1][2]`, `j['key']`.
+/// `a[1]`, `a[2:3]`, `a[1][2]`, `j['key']`, and `r['field']` of a record.
 pub(super) fn subscript(
     scope: &Scope<'_>,
     shape: &str,
@@ -54,6 +54,12 @@ pub(super) fn subscript(
 ) -> Result<Typed, PgError> {
     if value.of.oid == oid::JSONB {
         return json_path(scope, value, indexes, at);
+    }
+    if value.of.oid == oid::RECORD
+        && let [Typed { expr: Expr::Literal(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)), _), .. }] =
+            indexes.as_slice()
+    {
+        return super::special::struct_field(scope, name, value, at);
     }
     let Some(element) = element_of(value.of.oid) else {
         let message =

@@ -12,6 +12,7 @@ use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use super::bitmaps;
 use super::call::PgFunction;
 use super::casts;
 use super::kernels;
@@ -26,8 +27,8 @@ const AMBIGUOUS_HINT: &str = "Could not choose a best candidate operator. You mi
 
 /// An infix operator.
 pub(super) fn infix(scope: &Scope<'_>, name: &str, left: Typed, right: Typed, at: usize) -> Result<Typed, PgError> {
-    if let Some(found) = bitmap(name, &left, &right) {
-        return found;
+    if let Some(function) = bitmaps::function(name, left.of.oid, right.of.oid) {
+        return function.call(scope, left, right).map_err(|error| placed(error, at));
     }
     let (left_oid, right_oid) = (left.of.oid, right.of.oid);
     let described = || format!("{} {name} {}", display_name(left_oid), display_name(right_oid));
@@ -72,11 +73,6 @@ pub(super) fn prefix(scope: &Scope<'_>, name: &str, operand: Typed, at: usize) -
         return Ok(Typed { of: PgType::plain(row.result), ..operand });
     }
     kernels::call(row.code, vec![operand], row.result).map_err(|error| placed(error, at))
-}
-
-/// Operators over roaring bitmaps: the functions of the same meaning do the work.
-fn bitmap(_name: &str, _left: &Typed, _right: &Typed) -> Option<Result<Typed, PgError>> {
-    None
 }
 
 fn build(scope: &Scope<'_>, row: &OperatorRow, left: Typed, right: Typed, result: Oid) -> Result<Typed, PgError> {
