@@ -1,6 +1,7 @@
 //! The one integration binary: every module tests one promise.
 
 mod behaviour;
+mod copy;
 mod crash;
 mod database;
 mod demo;

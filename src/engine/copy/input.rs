@@ -195,7 +195,10 @@ impl CopyIn {
             Some(condition) => {
                 let passes = condition.evaluate(&rows).and_then(|value| value.into_array(rows.num_rows()));
                 let passes = passes.map_err(map_error)?;
-                let passes = prep_null_mask_filter(passes.as_boolean());
+                let passes = match passes.as_boolean() {
+                    known if known.null_count() == 0 => known.clone(),
+                    unknown => prep_null_mask_filter(unknown),
+                };
                 let mut keep = passes.values().iter();
                 // Lines of rows left out are of no interest any more.
                 let numbers = std::mem::take(&mut self.lines.numbers);
