@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, ListArray, PrimitiveArray, StringViewArray, StringViewBuilder,
+    Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanArray, ListArray, PrimitiveArray, StringViewArray,
+    StringViewBuilder,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType,
@@ -20,9 +21,11 @@ use tributary_pg::input::string::CastContext;
 use tributary_pg::input::{self, InputContext};
 use tributary_pg::text::{ColumnText, TextPrinter};
 use tributary_pg::{datetime, interval, sqlstate, types as pg_types};
+use tributary_udfs::bitmap::{Width, text as bitmap_text};
 
 use super::call::{Call, PgFunction, over_arrays};
 use super::coerce::Pathway;
+use super::error::map_error;
 use super::kernels::{Decimal, numeric};
 use super::reading::{parse_array_of, parse_scalar, style_of, style_of_session};
 use super::signatures::{Context, Oid, category, element_of, oid, signatures};
@@ -354,7 +357,7 @@ fn convert_array(
         }
         _ if array.data_type() == data_type => {
             if matches!(to, oid::ROARINGBITMAP | oid::ROARINGBITMAP64) {
-                return checked_bitmaps(array, to);
+                return bitmaps(array, from, to);
             }
             Ok(Arc::clone(array))
         }
@@ -366,15 +369,19 @@ fn convert_array(
     }
 }
 
-fn checked_bitmaps(array: &ArrayRef, to: Oid) -> Result<ArrayRef, PgError> {
-    for value in array.as_binary_view().iter().flatten() {
-        if to == oid::ROARINGBITMAP {
-            input::bitmap::check_roaringbitmap(value)?;
-        } else {
-            input::bitmap::check_roaringbitmap64(value)?;
-        }
+/// Bytes as bitmaps: from outside checked in full and made canonical, from the other width element by element.
+fn bitmaps(array: &ArrayRef, from: Oid, to: Oid) -> Result<ArrayRef, PgError> {
+    let width = |of: Oid| if of == oid::ROARINGBITMAP { Width::W32 } else { Width::W64 };
+    let is_bitmap = matches!(from, oid::ROARINGBITMAP | oid::ROARINGBITMAP64);
+    let mut builder = BinaryViewBuilder::with_capacity(array.len());
+    for value in array.as_binary_view() {
+        let converted = value.map(|value| match is_bitmap {
+            true => bitmap_text::convert(value, width(from), width(to)),
+            false => bitmap_text::canonical(value, width(to)),
+        });
+        builder.append_option(converted.transpose().map_err(|error| map_error(error.into()))?);
     }
-    Ok(Arc::clone(array))
+    Ok(Arc::new(builder.finish()))
 }
 
 /// Prints every value as its type's output function does.

@@ -90,7 +90,7 @@ pub fn print_bpchar(value: &str, width: usize, out: &mut Vec<u8>) {
     out.extend(std::iter::repeat_n(b' ', missing));
 }
 
-/// A bitmap as `{1,2,3}`. 22P03 if the bytes are none.
+/// A bitmap as `{1,2,-3}`: in unsigned order, shown signed. 22P03 if the bytes are none.
 pub fn print_bitmap_members(value: &[u8], wide: bool, out: &mut Vec<u8>) -> PgResult<()> {
     let mut buffer = itoa::Buffer::new();
     out.push(b'{');
@@ -102,9 +102,9 @@ pub fn print_bitmap_members(value: &[u8], wide: bool, out: &mut Vec<u8>) -> PgRe
         out.extend_from_slice(text.as_bytes());
     };
     if wide {
-        read_64(value)?.iter().for_each(|value| member(buffer.format(value)));
+        read_64(value)?.iter().for_each(|value| member(buffer.format(value as i64)));
     } else {
-        read_32(value)?.iter().for_each(|value| member(buffer.format(value)));
+        read_32(value)?.iter().for_each(|value| member(buffer.format(value as i32)));
     }
     out.push(b'}');
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Everything that comes in leaves canonical.
 
+use super::edit::change_width;
 use super::format::{View, validate};
 use super::types::{VALUE_BYTES_MAX, Width, out_of_range};
 use super::writer::{Sink, Writer};
@@ -61,6 +62,18 @@ pub fn canonical(bytes: &[u8], width: Width) -> Result<Vec<u8>, SqlError> {
 /// Writes every container of a bitmap in canonical form.
 pub fn canonical_into(view: &View<'_>, writer: &mut Writer) -> Result<(), SqlError> {
     view.entries().try_for_each(|entry| writer.canonicalise(entry.key, entry.container, entry.cardinality))
+}
+
+/// The bytes of a bitmap in the other width: elements keep their signed value. What does not fit `integer` is 22003.
+pub fn convert(bytes: &[u8], from: Width, to: Width) -> Result<Vec<u8>, SqlError> {
+    if from == to {
+        return Ok(bytes.to_vec());
+    }
+    let mut out = Vec::new();
+    let mut writer = Writer::new(to, VALUE_BYTES_MAX);
+    change_width(&View::open(bytes, from)?, &mut writer)?;
+    writer.finish(&mut out);
+    Ok(out)
 }
 
 /// `{1,5,-3}`: the elements in unsigned order, shown signed.

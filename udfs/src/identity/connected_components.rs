@@ -52,7 +52,7 @@ pub(super) fn function() -> Function {
         cost: "O(alpha) per edge and O(nodes) memory; O(nodes log nodes) once for the order.",
         source: "union-find with path halving",
         examples: vec![Example::new(
-            "SELECT c.node, c.component FROM (SELECT unnest(connected_components(a, b)) AS c FROM (VALUES (1, 2), (3, 2), \
+            "SELECT c['node'], c['component'] FROM (SELECT unnest(connected_components(a, b)) AS c FROM (VALUES (1, 2), (3, 2), \
              (7, NULL)) AS t(a, b)) AS s",
             "1|1\n2|1\n3|1\n7|7",
         )],
