@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::Seq;
 use crate::disk::Disk;
-use crate::dump::{self, Entry};
+use crate::dump;
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
 use crate::frame::{FrameKind, FrameView};
@@ -21,7 +21,7 @@ use crate::part::PartPlace;
 use crate::sled_meta::SledOpener;
 use crate::snapshot::{Space, ValueBody};
 use crate::source::Body;
-use crate::state::{MetaOp, State, digest, entries};
+use crate::state::{Entry, MetaOp, State, digest, entries};
 use crate::wal::{self, ScanOptions};
 
 /// One line of a report.

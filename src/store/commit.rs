@@ -182,7 +182,7 @@ struct Group {
     seals: Vec<(SealedAt, Answer)>,
     meta: Vec<MetaOp>,
     /// Dropped only after the answers: they hold staged files.
-    done: Vec<Box<Prepared>>,
+    done: Vec<Prepared>,
 }
 
 /// Runs until the queue is closed.
@@ -271,7 +271,7 @@ impl Committer {
             Room::Now => match self.accept(shared, &prepared, group) {
                 Ok(seq) => {
                     group.accepted.push((answer, seq));
-                    group.done.push(prepared);
+                    group.done.push(*prepared);
                     return;
                 }
                 Err(error) => error,
@@ -364,10 +364,11 @@ impl Committer {
             None => self.state.snap.tables().map(|(oid, _)| oid).collect(),
         };
         for oid in sealed {
-            if self.state.snap.table(oid).is_some_and(|table| table.open_generation.is_some()) {
-                if let Some(table) = self.state.snap.tables.get_mut(&oid) {
-                    Arc::make_mut(table).open_generation = None;
-                }
+            // Looked at first: a mutable look would copy the chunk it lies in.
+            if self.state.snap.table(oid).is_some_and(|table| table.open_generation.is_some())
+                && let Some(table) = self.state.snap.tables.get_mut(&oid)
+            {
+                Arc::make_mut(table).open_generation = None;
             }
         }
     }

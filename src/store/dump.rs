@@ -12,13 +12,10 @@ use crate::disk::{Disk, at, read_file, write_atomic};
 use crate::error::{Result, StoreError};
 use crate::frame::Position;
 use crate::snapshot::Space;
-use crate::state::digest;
+use crate::state::{Entry, digest};
 
 const MAGIC: &[u8; 8] = b"TRIBDMP1";
 const LEVEL: i32 = 1;
-
-/// One metadata entry.
-pub(crate) type Entry = (Space, Vec<u8>, Vec<u8>);
 
 /// A dump in memory.
 #[derive(Debug)]

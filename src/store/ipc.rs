@@ -47,14 +47,13 @@ fn damaged(error: arrow::error::ArrowError) -> StoreError {
 /// The array with its long strings copied together, if it drags along more than twice what it uses. Without this one
 /// short row could keep a whole network buffer or an unlinked part alive.
 pub(crate) fn compact(array: &ArrayRef) -> ArrayRef {
-    if let Some(view) = array.as_any().downcast_ref::<StringViewArray>() {
-        if wasteful(view.data_buffers(), view.total_buffer_bytes_used()) {
-            return Arc::new(view.gc());
-        }
-    } else if let Some(view) = array.as_any().downcast_ref::<BinaryViewArray>() {
-        if wasteful(view.data_buffers(), view.total_buffer_bytes_used()) {
-            return Arc::new(view.gc());
-        }
+    let text = array.as_any().downcast_ref::<StringViewArray>();
+    if let Some(view) = text.filter(|view| wasteful(view.data_buffers(), view.total_buffer_bytes_used())) {
+        return Arc::new(view.gc());
+    }
+    let binary = array.as_any().downcast_ref::<BinaryViewArray>();
+    if let Some(view) = binary.filter(|view| wasteful(view.data_buffers(), view.total_buffer_bytes_used())) {
+        return Arc::new(view.gc());
     }
     Arc::clone(array)
 }

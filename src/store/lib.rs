@@ -68,7 +68,7 @@ pub use config::{COLUMNS_MAX, INLINE_BYTES_MAX, KEY_BYTES_MAX, KEYS, StoreConfig
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use error::{Result, StoreError};
 pub use hook::{CommitHook, HookWrites, TableChange};
-pub use meta::{MetaOpener, MetaPut, MetaStore};
+pub use meta::{MetaOpener, MetaPut, MetaStore, Visit};
 pub use object::{Column, Object, TableLayout};
 pub use part::{BATCH_ROWS, Encoded};
 pub use snapshot::{Snapshot, Space, TableState, Value};

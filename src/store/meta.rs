@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::Seq;
 use crate::error::{Result, StoreError};
 use crate::snapshot::{Snapshot, Space};
-use crate::state::{MetaOp, MetaValue, entries};
+use crate::state::{Entry, MetaOp, MetaValue, entries};
 use crate::store::Shared;
 
 /// Groups waiting for the meta thread before the commit thread waits for it.
@@ -32,6 +32,9 @@ pub struct MetaPut {
     pub value: Option<Vec<u8>>,
 }
 
+/// Takes the key and value of an entry; an error ends the scan.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
 /// An ordered store of entries, owned by the meta thread alone.
 pub trait MetaStore: Send {
     /// The commit up to which everything was applied; 0 when empty.
@@ -39,7 +42,7 @@ pub trait MetaStore: Send {
     /// Digest of all entries, as maintained beside them.
     fn digest(&self) -> Result<u64>;
     /// Every entry of a space, in key order.
-    fn scan(&self, space: Space, f: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()>;
+    fn scan(&self, space: Space, f: &mut Visit<'_>) -> Result<()>;
     /// All or nothing; writes `applied` in the same transaction.
     fn apply(&mut self, seq: Seq, puts: &[MetaPut]) -> Result<()>;
     /// Durable when it returns; gives the commit it holds.
@@ -223,7 +226,7 @@ pub(crate) fn rebuild(opener: &dyn MetaOpener, time_us: i64, snapshot: &Snapshot
 }
 
 /// Puts entries into an empty store, `applied` with the last of them: a crash in between leaves 0.
-pub(crate) fn fill(store: &mut dyn MetaStore, seq: Seq, entries: &[(Space, Vec<u8>, Vec<u8>)]) -> Result<()> {
+pub(crate) fn fill(store: &mut dyn MetaStore, seq: Seq, entries: &[Entry]) -> Result<()> {
     const ENTRIES_PER_TRANSACTION: usize = 1_000;
     let mut chunks = entries.chunks(ENTRIES_PER_TRANSACTION).peekable();
     if chunks.peek().is_none() {

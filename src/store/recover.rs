@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::blob::blob_path;
 use crate::disk::{Disk, DiskLock, at};
-use crate::dump::{self, Dump, Entry};
+use crate::dump::{self, Dump};
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
 use crate::frame::{FrameKind, FrameView, Position, SEGMENT_HEADER_BYTES};
@@ -21,7 +21,7 @@ use crate::op::{Frame, decode_payload};
 use crate::part::PartPlace;
 use crate::snapshot::Space;
 use crate::source::Body;
-use crate::state::{MetaOp, Retired, State, digest};
+use crate::state::{Entry, MetaOp, Retired, State, digest};
 use crate::wal::{self, ScanOptions, WalWriter};
 use crate::{Oid, Seq, clock::Clock, config::StoreConfig};
 
@@ -299,10 +299,11 @@ fn finish_state(state: &mut State) -> Result<()> {
         let Some(table) = state.snap.tables.get_mut(&oid) else { continue };
         Arc::make_mut(table).open_generation = None;
         for source in &table.sources {
-            if let Body::Part(part) = &source.body {
-                if let Err(error) = part.open() {
-                    tracing::error!(table = oid, part = source.number(), %error, "a part cannot be opened; queries that need it fail");
-                }
+            if let Body::Part(part) = &source.body
+                && let Err(error) = part.open()
+            {
+                let part = source.number();
+                tracing::error!(table = oid, part, %error, "a part cannot be opened; queries that need it fail");
             }
         }
     }
@@ -350,10 +351,10 @@ fn remove_orphans(disk: &dyn Disk, place: &Arc<PartPlace>, state: &mut State) ->
                 at("unlink", &path, disk.unlink(&path))?;
             }
         }
-        if state.snap.table(oid).is_none() {
-            if let Err(error) = disk.remove_dir(&dir) {
-                tracing::debug!(dir = %dir.display(), %error, "directory of a dropped table stays");
-            }
+        if state.snap.table(oid).is_none()
+            && let Err(error) = disk.remove_dir(&dir)
+        {
+            tracing::debug!(dir = %dir.display(), %error, "directory of a dropped table stays");
         }
     }
     state.retired.retain(|(_, retired)| matches!(retired, Retired::Blob(_)));

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::StoreConfig;
 use crate::disk::{Disk, DiskFile, DiskLock};
 use crate::error::{Result, StoreError};
-use crate::meta::{MetaOpener, MetaPut, MetaStore};
+use crate::meta::{MetaOpener, MetaPut, MetaStore, Visit};
 use crate::snapshot::Space;
 use crate::store::Store;
 
@@ -681,7 +681,7 @@ impl MetaStore for SimMetaStore {
         })
     }
 
-    fn scan(&self, space: Space, f: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    fn scan(&self, space: Space, f: &mut Visit<'_>) -> Result<()> {
         let entries = self.last(|state| state.entries.clone())?;
         entries.iter().filter(|((of, _), _)| *of == space).try_for_each(|((_, key), value)| f(key, value))
     }

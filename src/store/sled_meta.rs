@@ -16,7 +16,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use crate::Seq;
 use crate::codec::Reader;
 use crate::error::{Result, StoreError};
-use crate::meta::{MetaOpener, MetaPut, MetaStore, caught};
+use crate::meta::{MetaOpener, MetaPut, MetaStore, Visit, caught};
 use crate::snapshot::Space;
 use crate::state::entry_hash;
 
@@ -167,7 +167,7 @@ impl MetaStore for SledMeta {
         self.counter(DIGEST)
     }
 
-    fn scan(&self, space: Space, f: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    fn scan(&self, space: Space, f: &mut Visit<'_>) -> Result<()> {
         let mut current: Option<(Vec<u8>, Vec<u8>, u32)> = None;
         for entry in self.tree(space).iter() {
             let (stored, piece) = entry.map_err(|error| failed(&error))?;

@@ -27,6 +27,9 @@ pub const FIRST_OID: Oid = 16_384;
 /// Key of the catalog entry that holds the oid counter; object keys have four bytes.
 const COUNTER_KEY: &[u8] = b"o";
 
+/// One metadata entry: space, key, value.
+pub(crate) type Entry = (Space, Vec<u8>, Vec<u8>);
+
 /// A value on its way to the meta store.
 #[derive(Debug, Clone)]
 pub(crate) enum MetaValue {
@@ -169,7 +172,6 @@ impl State {
         Arc::make_mut(delta).push(DeltaBatch::new(Arc::clone(&rows.ids), rows.columns.clone(), rows.rows))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one operation and its frame")]
     fn carry(
         &mut self,
         seq: Seq,
@@ -359,11 +361,7 @@ impl State {
     }
 
     /// Starts from the entries of a meta store or a dump.
-    pub(crate) fn load(
-        place: &Arc<PartPlace>,
-        seq: Seq,
-        entries: impl IntoIterator<Item = (Space, Vec<u8>, Vec<u8>)>,
-    ) -> Result<Self> {
+    pub(crate) fn load(place: &Arc<PartPlace>, seq: Seq, entries: impl IntoIterator<Item = Entry>) -> Result<Self> {
         let mut state = Self::new(Arc::clone(place));
         let mut manifest = Vec::new();
         let mut deletes = Vec::new();
@@ -459,7 +457,7 @@ fn forget(table: Oid, source: &Source, meta: &mut Vec<MetaOp>) {
 }
 
 /// Every metadata entry of a snapshot, in key order within each space: what the meta store holds at its seq.
-pub(crate) fn entries(snap: &Snapshot) -> Result<Vec<(Space, Vec<u8>, Vec<u8>)>> {
+pub(crate) fn entries(snap: &Snapshot) -> Result<Vec<Entry>> {
     let mut out = Vec::new();
     for object in snap.objects() {
         out.push((Space::Catalog, object.oid.to_be_bytes().to_vec(), object.encode()?));
@@ -499,7 +497,7 @@ pub(crate) fn entries(snap: &Snapshot) -> Result<Vec<(Space, Vec<u8>, Vec<u8>)>>
 }
 
 /// Order-independent sum over entries; equal states have equal digests.
-pub(crate) fn digest(entries: &[(Space, Vec<u8>, Vec<u8>)]) -> u64 {
+pub(crate) fn digest(entries: &[Entry]) -> u64 {
     entries.iter().map(|(space, key, value)| entry_hash(*space, key, value)).fold(0, u64::wrapping_add)
 }
 

@@ -278,11 +278,11 @@ impl Shared {
         if let Err(error) = self.flush_due() {
             tracing::warn!(%error, "flush failed; it is tried again");
         }
-        if self.checkpoint_due() {
-            if let Err(error) = checkpoint::checkpoint(self) {
-                tracing::warn!(%error, "checkpoint failed; it is tried again");
-                self.checkpoint_wanted.store(true, Ordering::Relaxed);
-            }
+        if self.checkpoint_due()
+            && let Err(error) = checkpoint::checkpoint(self)
+        {
+            tracing::warn!(%error, "checkpoint failed; it is tried again");
+            self.checkpoint_wanted.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -166,11 +166,9 @@ impl WalWriter {
     }
 
     fn take_segment(&mut self, bytes: u64) -> Result<Prepared> {
-        if let Some(prepared) = self.prepared.take() {
-            if prepared.size >= bytes {
-                return Ok(prepared);
-            }
-            // A file nobody wrote to: it has no valid header, so its leftovers can never count.
+        // One that is too small stays a file nobody wrote to: it has no valid header, so it can never count.
+        if let Some(prepared) = self.prepared.take().filter(|prepared| prepared.size >= bytes) {
+            return Ok(prepared);
         }
         let size = self.size_next.max(bytes.next_multiple_of(4_096));
         let prepared = prepare(self.disk.as_ref(), &self.data_dir, self.number + 1, size)?;

@@ -65,7 +65,7 @@ fn object(oid: Oid) -> Object {
         Arc::new(Field::new("id", DataType::Int64, false)),
         Arc::new(Field::new("value", DataType::Utf8View, true)),
     ]);
-    if oid % 2 == 0 {
+    if oid.is_multiple_of(2) {
         layout.order_by = vec![1];
     }
     let name_key = format!("t{oid}").into_bytes().into();
@@ -440,10 +440,10 @@ impl World {
             if vices && self.random.chance(10) {
                 self.meta.arm([Vice::Err, Vice::Panic][self.random.below(2) as usize]);
             }
-            if let Err(error) = self.work(&store) {
-                if !self.disk.crashed() {
-                    return Err(format!("an operation failed: {error}"));
-                }
+            if let Err(error) = self.work(&store)
+                && !self.disk.crashed()
+            {
+                return Err(format!("an operation failed: {error}"));
             }
             if self.disk.crashed() {
                 let seen = store.snapshot().get(Space::Kv, b"number").and_then(|value| value.read().ok());
