@@ -43,6 +43,9 @@ pub trait Functions {
     /// The kind of the function called `name`.
     fn kind(&self, name: &str) -> FunctionKind;
 
+    /// Names of the columns of a function that returns rows of several.
+    fn columns(&self, name: &str) -> Vec<&'static str>;
+
     /// The engine's name for an aggregate or window function.
     fn engine_name(&self, name: &str) -> String;
 }
@@ -552,7 +555,16 @@ impl<'a> Rewriter<'a> {
         let column =
             alias.as_ref().filter(|one| one.columns.is_empty()).map_or(function.clone(), |one| folded(&one.name));
         let mut items = Vec::new();
-        if several {
+        let columns = self.functions.columns(&function);
+        if function.ends_with("_to_recordset") || function.ends_with("_to_record") {
+            return records(&function, operands, alias, position, factor);
+        }
+        if columns.len() > 1 {
+            for (index, name) in columns.into_iter().enumerate() {
+                let list = packed(Kind::Set, &format!("{function}/{index}"), position, operands.clone());
+                items.push(aliased(call("unnest", vec![list]), name));
+            }
+        } else if several {
             for (index, one) in operands.into_iter().enumerate() {
                 let list = packed(Kind::Set, "unnest", position, vec![one]);
                 let name =
@@ -575,6 +587,57 @@ impl<'a> Rewriter<'a> {
         *factor = TableFactor::Derived { lateral, subquery, alias: Some(alias.unwrap_or(default_alias)), sample: None };
         Ok(())
     }
+}
+
+/// `FROM json_to_recordset(x) AS t(a int, b text)`: each column is a field of each element, cast to its type.
+fn records(
+    function: &str,
+    operands: Vec<Expr>,
+    alias: Option<TableAlias>,
+    position: usize,
+    factor: &mut TableFactor,
+) -> Result<(), PgError> {
+    let set = function.ends_with("_to_recordset");
+    let missing = || {
+        let message = "a column definition list is required for functions returning \"record\"";
+        PgError::new(sqlstate::SYNTAX_ERROR, message).at(position)
+    };
+    let Some(mut alias) = alias else { return Err(missing()) };
+    let lateral = operands.iter().any(mentions_columns);
+    let value = Expr::Identifier(Ident::with_quote('"', "value"));
+    let mut items = Vec::new();
+    for column in &mut alias.columns {
+        let Some(data_type) = column.data_type.take() else { return Err(missing()) };
+        let key = form(Kind::String, "", 0, Expr::value(Value::SingleQuotedString(folded(&column.name))), null());
+        let field = form(Kind::Infix, "->>", position, value.clone(), key);
+        let target = Expr::Cast {
+            kind: super::sqlparser::ast::CastKind::Cast,
+            expr: Box::new(null()),
+            data_type,
+            array: false,
+            format: None,
+        };
+        items.push(aliased(form(Kind::Cast, "", position, field, target), &folded(&column.name)));
+    }
+    if items.is_empty() {
+        return Err(missing());
+    }
+    let elements = format!("{}_array_elements", if function.starts_with("jsonb") { "jsonb" } else { "json" });
+    let inner = if set {
+        aliased(call("unnest", vec![packed(Kind::Set, &elements, position, operands)]), "value")
+    } else {
+        let Some(only) = operands.into_iter().next() else { return Err(missing()) };
+        aliased(only, "value")
+    };
+    let inner = bare_query(SetExpr::Select(Box::new(bare_select(vec![inner], Vec::new()))));
+    let name = Ident::with_quote('"', format!("{HIDDEN}r"));
+    let inner_alias = TableAlias { explicit: true, name, columns: Vec::new(), at: None };
+    let relation =
+        TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(inner_alias), sample: None };
+    let from = vec![TableWithJoins { relation, joins: Vec::new() }];
+    let subquery = Box::new(bare_query(SetExpr::Select(Box::new(bare_select(items, from)))));
+    *factor = TableFactor::Derived { lateral, subquery, alias: Some(alias), sample: None };
+    Ok(())
 }
 
 fn restore_args(factor: &mut TableFactor, list: Vec<FunctionArg>, name: Option<TableAlias>) {

@@ -26,6 +26,7 @@ mod special;
 mod typed;
 mod types;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -83,15 +84,29 @@ static ENGINE_FUNCTIONS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::n
 pub(super) struct FunctionNames<'a>(pub &'a SessionState);
 
 impl Functions for FunctionNames<'_> {
+    fn columns(&self, name: &str) -> Vec<&'static str> {
+        let procs = signatures::signatures().procs(name);
+        procs
+            .iter()
+            .map(|one| &one.columns)
+            .find(|columns| columns.len() > 1)
+            .map_or_else(Vec::new, |columns| columns.iter().map(|(name, _)| *name).collect())
+    }
+
     fn engine_name(&self, name: &str) -> String {
         aggregates::engine_name(name).to_owned()
     }
 
     fn kind(&self, name: &str) -> FunctionKind {
         let state = self.0;
+        if special::NAMES.contains(&name) {
+            return FunctionKind::Scalar;
+        }
         if let Some(found) = state.scalar_functions().get(name) {
+            // The engine makes new instances of its functions for its settings: the implementation tells, not the pointer.
+            let implementation = |udf: &Arc<ScalarUDF>| (udf.inner().as_ref() as &dyn Any).type_id();
             let engines =
-                ENGINE_FUNCTIONS.get(found.name()).is_some_and(|own| own.inner().dyn_eq(found.inner().as_ref()));
+                ENGINE_FUNCTIONS.get(found.name()).is_some_and(|own| implementation(own) == implementation(found));
             if !engines {
                 return FunctionKind::Own;
             }

@@ -14,7 +14,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
-use datafusion::logical_expr::{AggregateUDF, ColumnarValue, Expr, WindowFunctionDefinition};
+use datafusion::logical_expr::{AggregateUDF, ColumnarValue, Expr, Volatility, WindowFunctionDefinition};
 use num_bigint::BigInt;
 use tributary_pg::error::PgError;
 
@@ -43,30 +43,38 @@ pub(in crate::engine) fn engine_name(name: &str) -> &str {
     }
 }
 
-/// An aggregate's argument in a type that its sum cannot overflow.
-fn summable(value: Typed) -> Expr {
-    match value.of.oid {
-        oid::INT2 | oid::INT4 => arrow_cast(value.expr, DataType::Int64),
-        oid::INT8 => arrow_cast(value.expr, DataType::Decimal128(19, 0)),
+/// An aggregate's argument in a type that its sum cannot overflow. A function, not a cast: the engine names its columns
+/// without casts, so two sums of one column would collide.
+fn summable(value: Typed) -> Typed {
+    let (data_type, of) = match value.of.oid {
+        oid::INT2 | oid::INT4 => (DataType::Int64, oid::INT8),
+        oid::INT8 => (DataType::Decimal128(19, 0), oid::NUMERIC),
         oid::NUMERIC => {
             let (precision, scale) = numeric::precision_scale(&value);
             if precision <= 28 {
-                return value.expr;
+                return value;
             }
-            let wide = DataType::Decimal256((precision + 10).min(76) as u8, scale as i8);
-            arrow_cast(value.expr, wide)
+            (DataType::Decimal256((precision + 10).min(76) as u8, scale as i8), oid::NUMERIC)
         }
-        _ => value.expr,
+        _ => return value,
+    };
+    if numeric::shape_of(&data_type) == Some(numeric::precision_scale(&value)) {
+        return value;
     }
+    let field = Field::new("", data_type, true);
+    let of = PgType::plain(of);
+    super::operators::function("summed", widen, vec![value], of, field, true, Volatility::Immutable)
+}
+
+fn widen(call: &Call<'_>, values: &[ColumnarValue]) -> Result<ColumnarValue, PgError> {
+    over_arrays(call, values, |arrays, _| {
+        arrow::compute::cast(&arrays[0], call.data_type()).map_err(|error| PgError::internal(error.to_string()))
+    })
 }
 
 /// An argument as the engine's aggregate wants it.
 pub(super) fn argument(function: &str, index: usize, value: Typed) -> Typed {
-    if function == "sum" && index == 0 {
-        let (of, at, decimals) = (value.of, value.at, value.decimals);
-        return Typed { expr: summable(value), of, at, decimals };
-    }
-    value
+    if function == "sum" && index == 0 { summable(value) } else { value }
 }
 
 /// A planned aggregate or window call as PostgreSQL's function of that name.
@@ -83,6 +91,16 @@ pub(super) fn finished(scope: &Scope<'_>, name: &str, expr: Expr) -> Result<Type
         "sum" if value.of.oid == oid::FLOAT4 => {
             let sum = scope.typed(expr)?;
             scope.coerce(sum, PgType::plain(oid::FLOAT4), Context::Explicit)
+        }
+        "array_agg" => {
+            let of = super::signatures::element_of(value.of.oid)
+                .map_or_else(|| super::signatures::array_of(value.of.oid), |_| Some(value.of.oid));
+            let list = scope.typed(expr)?;
+            Ok(Typed { of: PgType::plain(of.unwrap_or(list.of.oid)), ..list })
+        }
+        "min" | "max" | "first_value" | "last_value" | "nth_value" | "lag" | "lead" | "mode" => {
+            let one = scope.typed(expr)?;
+            Ok(Typed { of: PgType::plain(value.of.oid), ..one })
         }
         "ntile" => Ok(Typed::new(arrow_cast(expr, DataType::Int32), oid::INT4)),
         "json_agg" => kernels::call("list_to_json", vec![scope.typed(expr)?], oid::JSON),
@@ -123,7 +141,7 @@ fn sibling(expr: &Expr, function: Arc<AggregateUDF>, argument: Expr) -> Expr {
 
 fn average(scope: &Scope<'_>, expr: &Expr, value: Typed) -> Result<Typed, PgError> {
     let counted = value.expr.clone();
-    let sum = scope.typed(sibling(expr, sum_udaf(), summable(value)))?;
+    let sum = scope.typed(sibling(expr, sum_udaf(), summable(value).expr))?;
     let count = Typed::new(sibling(expr, count_udaf(), counted), oid::INT8);
     kernels::call("average", vec![sum, count], oid::NUMERIC)
 }
@@ -132,8 +150,8 @@ fn variance(scope: &Scope<'_>, name: &str, expr: &Expr, value: Typed) -> Result<
     let value = scope.coerce(value, PgType::plain(oid::NUMERIC), Context::Implicit)?;
     let square = kernels::call("numeric_mul", vec![value.clone(), value.clone()], oid::NUMERIC)?;
     let count = Typed::new(sibling(expr, count_udaf(), value.expr.clone()), oid::INT8);
-    let sum = scope.typed(sibling(expr, sum_udaf(), summable(value)))?;
-    let squares = scope.typed(sibling(expr, sum_udaf(), summable(square)))?;
+    let sum = scope.typed(sibling(expr, sum_udaf(), summable(value).expr))?;
+    let squares = scope.typed(sibling(expr, sum_udaf(), summable(square).expr))?;
     let code = match name {
         "var_pop" => "variance_pop",
         "stddev" | "stddev_samp" => "deviation_samp",
@@ -179,7 +197,14 @@ fn scaled_by_first(arguments: &[Typed]) -> Result<Field, PgError> {
     Ok(numeric::free_field(places_of(arguments.first())))
 }
 
+/// Variances of large values need more than 38 digits before the point: those decimals go.
 fn scaled_by_second(arguments: &[Typed]) -> Result<Field, PgError> {
+    let squares = arguments.get(2).map_or((76, 38), numeric::precision_scale);
+    let whole = squares.0 - squares.1;
+    if whole > 38 && squares.1 < 38 {
+        let scale = (76 - whole).clamp(0, 38) as i8;
+        return Ok(Field::new("", DataType::Decimal256(76, scale), true));
+    }
     Ok(numeric::free_field(places_of(arguments.get(1))))
 }
 

@@ -220,12 +220,11 @@ pub(super) fn set_function(
     if name == "\u{2}ordinality" {
         return kernels::call("list_ordinality", arguments, array_of(oid::INT8).unwrap_or(oid::TEXT_ARRAY));
     }
-    // Lists of records have no array type to resolve by; their elements are the rows.
-    if let ("unnest", [records]) = (name, arguments.as_slice())
-        && records.of.oid == oid::RECORD_ARRAY
-    {
-        return Ok(records.clone());
-    }
+    // `name/1` is the second column of a function that returns rows.
+    let (name, column) = match name.split_once('/') {
+        Some((name, index)) => (name, index.parse::<usize>().ok()),
+        None => (name, None),
+    };
     let inputs: Vec<Oid> = arguments.iter().map(|one| one.of.oid).collect();
     let found = match resolve_function(name, &inputs) {
         Resolution::Found(found) => found,
@@ -252,6 +251,12 @@ pub(super) fn set_function(
     if let Some(udf) = crate::engine::system::list_form(name) {
         let expr = udf.call(coerced.into_iter().map(|one| one.expr).collect());
         return Ok(Typed::new(expr, array_of(result).unwrap_or(result)));
+    }
+    if let Some(index) = column {
+        let Some((_, of)) = found.proc.columns.get(index) else { return Err(PgError::internal("no such column")) };
+        let code = format!("{}/{index}", found.proc.code);
+        let list = array_of(*of).unwrap_or(oid::TEXT_ARRAY);
+        return kernels::call(&code, coerced, list).map_err(|error| placed(error, at));
     }
     if !kernels::implemented(found.proc.code) {
         return Err(placed(PgError::unsupported(format!("function {name} is not supported")), at));

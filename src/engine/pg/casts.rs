@@ -305,6 +305,13 @@ pub(super) fn same_scale(scope: &Scope<'_>, values: Vec<Typed>) -> Result<Vec<Ty
 /// The kernel of every cast function.
 fn convert(call: &Call<'_>, values: &[ColumnarValue]) -> Result<ColumnarValue, PgError> {
     over_arrays(call, values, |arrays, _| {
+        let (from, to) = (call.arguments[0], call.result.oid);
+        if from.oid == oid::BPCHAR && from.typmod >= 5 && !matches!(to, oid::TEXT | oid::VARCHAR | oid::NAME) {
+            // Other types read char(n) with its blanks.
+            let width = (from.typmod - 4) as usize;
+            let padded = texts(&arrays[0], |text| Ok(format!("{text:<width$}")))?;
+            return convert_array(call, &padded, from.oid, to, call.data_type());
+        }
         convert_array(call, &arrays[0], call.arguments[0].oid, call.result.oid, call.data_type())
     })
 }
@@ -337,7 +344,7 @@ fn convert_array(
         return Ok(done);
     }
     match (from, to) {
-        (oid::BOOL, _) if category(to) == b'S' => {
+        (oid::BOOL, oid::TEXT | oid::VARCHAR | oid::BPCHAR) => {
             let values = array.as_boolean().iter().map(|one| one.map(|one| if one { "true" } else { "false" }));
             Ok(Arc::new(values.collect::<StringViewArray>()))
         }
@@ -548,7 +555,15 @@ fn integers(
         oid::INT2 => Arc::new(fitted::<Int16Type>(rows, whole, range)?),
         oid::INT4 => Arc::new(fitted::<Int32Type>(rows, whole, range)?),
         oid::INT8 => Arc::new(fitted::<Int64Type>(rows, whole, range)?),
-        _ => Arc::new(fitted::<UInt32Type>(rows, whole, range)?),
+        _ => {
+            // Negative integers are the upper half of the numbers, as in PostgreSQL's relabelling cast.
+            let wrapped = |row: usize| {
+                whole(row).map(|found| {
+                    found.map(|value| if value < 0 && i32::try_from(value).is_ok() { value + (1 << 32) } else { value })
+                })
+            };
+            Arc::new(fitted::<UInt32Type>(rows, wrapped, range)?)
+        }
     })
 }
 

@@ -30,17 +30,12 @@ pub fn pathway(from: Oid, to: Oid, context: Context) -> Option<Pathway> {
             _ => Pathway::Function,
         });
     }
-    // A vector type can be read as an array, but no array becomes one.
-    let to_vector = to == oid::OIDVECTOR || to == oid::INT2VECTOR;
-    if let (Some(source), Some(target), false) = (element_of(from), element_of(to), to_vector) {
-        if from != oid::OIDVECTOR && from != oid::INT2VECTOR {
+    if let (Some(source), Some(target)) = (element_of(from), element_of(to)) {
+        if to != oid::OIDVECTOR && to != oid::INT2VECTOR {
             return pathway(source, target, context).map(|inner| match inner {
                 Pathway::Relabel => Pathway::Relabel,
                 _ => Pathway::Array,
             });
-        }
-        if let Some(Pathway::Relabel) = pathway(source, target, context) {
-            return Some(Pathway::Relabel);
         }
     }
     let through_text = (context >= Context::Assignment && category(to) == b'S')

@@ -1,9 +1,13 @@
-//! DataFusion's errors as PostgreSQL's: our own travel inside as `External`, its own are mapped by kind.
+//! DataFusion's errors as PostgreSQL's: our own travel inside as `External`, its own are mapped by kind and text.
+//!
+//! Nothing that a statement can cause is XX000: what DataFusion says of a statement is a mapped PostgreSQL error or, when
+//! no rule knows it, 0A000 with its text. XX000 is left for what DataFusion itself calls internal.
 
 use datafusion::common::{DataFusionError, SchemaError};
-use tributary_pg::error::{PgError, SqlState};
+use tributary_pg::error::{PgError, SqlState, nearest};
 use tributary_pg::sqlstate;
 
+use crate::dialect::forms::visible;
 use crate::dialect::semantics::SourceText;
 use crate::dialect::sqlparser::tokenizer::Location;
 
@@ -19,40 +23,240 @@ pub(in crate::engine) fn map_error(error: DataFusionError) -> PgError {
     match error {
         DataFusionError::External(inner) => match inner.downcast::<PgError>() {
             Ok(ours) => *ours,
-            Err(other) => map_function_error(&DataFusionError::External(other)),
+            Err(other) => PgError::internal(other.to_string()),
         },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => map_error(*inner),
+        DataFusionError::Collection(all) => match all.into_iter().next() {
+            Some(first) => map_error(first),
+            None => PgError::internal("an empty list of errors"),
+        },
         DataFusionError::Shared(inner) => match inner.as_ref() {
             DataFusionError::External(boxed) if boxed.is::<PgError>() => {
                 boxed.downcast_ref::<PgError>().cloned().expect("checked by the guard")
             }
-            other => map_function_error(other),
+            other => by_text(&other.strip_backtrace()),
         },
-        DataFusionError::NotImplemented(message) => PgError::unsupported(message),
+        DataFusionError::ArrowError(inner, _) => match *inner {
+            arrow::error::ArrowError::ExternalError(inner) => match inner.downcast::<PgError>() {
+                Ok(ours) => *ours,
+                Err(other) => match other.downcast::<DataFusionError>() {
+                    Ok(nested) => map_error(*nested),
+                    Err(other) => by_text(&other.to_string()),
+                },
+            },
+            arrow::error::ArrowError::DivideByZero => PgError::new(sqlstate::DIVISION_BY_ZERO, "division by zero"),
+            other => by_text(&other.to_string()),
+        },
+        DataFusionError::NotImplemented(message) => by_text(&message),
         DataFusionError::ResourcesExhausted(message) => {
             PgError::new(sqlstate::OUT_OF_MEMORY, "out of memory").detail(message)
         }
-        DataFusionError::SchemaError(inner, _) => match *inner {
-            SchemaError::FieldNotFound { field, .. } => {
-                PgError::new(sqlstate::UNDEFINED_COLUMN, format!("column \"{}\" does not exist", field.name))
-            }
-            SchemaError::AmbiguousReference { field } => {
-                PgError::new(sqlstate::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
-            }
-            other => PgError::new(sqlstate::SYNTAX_ERROR, other.to_string()),
-        },
-        other => map_function_error(&other),
+        DataFusionError::SchemaError(inner, _) => schema_error(*inner),
+        DataFusionError::Internal(message) => internal(&message),
+        other => by_text(&other.strip_backtrace()),
     }
 }
 
-/// The error of one of our functions, wherever it was wrapped; anything else is internal.
-fn map_function_error(error: &DataFusionError) -> PgError {
-    let Some(ours) = tributary_udfs::SqlError::find(error) else {
-        return PgError::internal(error.strip_backtrace());
+fn schema_error(error: SchemaError) -> PgError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let shown = match &field.relation {
+                Some(relation) => format!("{}.{}", relation.table(), visible(&field.name)),
+                None => format!("\"{}\"", visible(&field.name)),
+            };
+            if let Some(relation) = &field.relation {
+                let known = valid_fields
+                    .iter()
+                    .any(|one| one.relation.as_ref().is_some_and(|own| own.table() == relation.table()));
+                if !known {
+                    let message = format!("missing FROM-clause entry for table \"{}\"", relation.table());
+                    return PgError::new(sqlstate::UNDEFINED_TABLE, message);
+                }
+            }
+            let hint = nearest(&field.name, valid_fields.iter().map(|one| one.name.as_str())).map(|near| {
+                let full = valid_fields.iter().find(|one| one.name == near);
+                match full.and_then(|one| one.relation.as_ref()) {
+                    Some(relation) => {
+                        format!("Perhaps you meant to reference the column \"{}.{}\".", relation.table(), visible(near))
+                    }
+                    None => format!("Perhaps you meant to reference the column \"{}\".", visible(near)),
+                }
+            });
+            let message = format!("column {shown} does not exist");
+            PgError::new(sqlstate::UNDEFINED_COLUMN, message).hint_opt(hint)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let message = format!("column reference \"{}\" is ambiguous", visible(&field.name));
+            PgError::new(sqlstate::AMBIGUOUS_COLUMN, message)
+        }
+        SchemaError::DuplicateQualifiedField { qualifier, name } => {
+            let message = format!("column reference \"{}\" is ambiguous", visible(&name));
+            PgError::new(sqlstate::AMBIGUOUS_COLUMN, message).detail(format!("Relation {qualifier} has it twice."))
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
+            let message = format!("column reference \"{}\" is ambiguous", visible(&name));
+            PgError::new(sqlstate::AMBIGUOUS_COLUMN, message)
+        }
+    }
+}
+
+/// What DataFusion calls internal is mostly a feature its planner does not have.
+fn internal(message: &str) -> PgError {
+    match known(message) {
+        Some(error) => error,
+        None => PgError::internal(message.to_owned()),
+    }
+}
+
+/// A message of DataFusion's, by what it says.
+fn by_text(message: &str) -> PgError {
+    known(message).unwrap_or_else(|| {
+        let plain = message
+            .trim_start_matches("Error during planning: ")
+            .trim_start_matches("Execution error: ")
+            .trim_start_matches("This feature is not implemented: ");
+        PgError::unsupported(plain.lines().next().unwrap_or(plain).to_owned())
+    })
+}
+
+/// Parts of messages, and what PostgreSQL says instead; `{}` takes the text between the two marks.
+const KNOWN: &[(&str, &str, &str, SqlState, &str)] = &[
+    (
+        "must appear in the GROUP BY clause",
+        "Column in SELECT must be in GROUP BY or an aggregate function: ",
+        "",
+        sqlstate::GROUPING_ERROR,
+        "column must appear in the GROUP BY clause or be used in an aggregate function",
+    ),
+    (
+        "Column in",
+        "While expanding wildcard, column \"",
+        "\"",
+        sqlstate::GROUPING_ERROR,
+        "column \"{}\" must appear in the GROUP BY clause or be used in an aggregate function",
+    ),
+    (
+        "must be in GROUP BY",
+        "",
+        "",
+        sqlstate::GROUPING_ERROR,
+        "column must appear in the GROUP BY clause or be used in an aggregate function",
+    ),
+    (
+        "HAVING clause references",
+        "",
+        "",
+        sqlstate::GROUPING_ERROR,
+        "column must appear in the GROUP BY clause or be used in an aggregate function",
+    ),
+    (
+        "FILTER clause can only be used with aggregate window functions",
+        "",
+        "",
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "FILTER is not implemented for non-aggregate window functions",
+    ),
+    (
+        "Order by column out of bounds",
+        "specified: ",
+        ",",
+        sqlstate::INVALID_COLUMN_REFERENCE,
+        "ORDER BY position {} is not in select list",
+    ),
+    (
+        "Cannot find column with position",
+        "position ",
+        " ",
+        sqlstate::INVALID_COLUMN_REFERENCE,
+        "GROUP BY position {} is not in select list",
+    ),
+    (
+        "ORDER BY expressions",
+        "",
+        "",
+        sqlstate::INVALID_COLUMN_REFERENCE,
+        "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+    ),
+    (
+        "ON expressions must match the initial ORDER BY",
+        "",
+        "",
+        sqlstate::INVALID_COLUMN_REFERENCE,
+        "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
+    ),
+    ("subquery should only return one column", "", "", sqlstate::SYNTAX_ERROR, "subquery must return only one column"),
+    (
+        "returned more than one row",
+        "",
+        "",
+        sqlstate::CARDINALITY_VIOLATION,
+        "more than one row returned by a subquery used as an expression",
+    ),
+    (
+        "more than one row",
+        "",
+        "",
+        sqlstate::CARDINALITY_VIOLATION,
+        "more than one row returned by a subquery used as an expression",
+    ),
+    ("Divide by zero", "", "", sqlstate::DIVISION_BY_ZERO, "division by zero"),
+    ("Overflow happened on", "", "", sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range"),
+    ("Arithmetic overflow", "", "", sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range"),
+    (
+        "is too large to store in a Decimal",
+        "",
+        "",
+        sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
+        "value overflows numeric format",
+    ),
+    ("Invalid function", "Invalid function '", "'", sqlstate::UNDEFINED_FUNCTION, "function {} does not exist"),
+    (
+        "Aggregate functions are not allowed in WHERE",
+        "",
+        "",
+        sqlstate::GROUPING_ERROR,
+        "aggregate functions are not allowed in WHERE",
+    ),
+    (
+        "Inconsistent data length across values list",
+        "",
+        "",
+        sqlstate::SYNTAX_ERROR,
+        "VALUES lists must all be the same length",
+    ),
+    (
+        "WITH query name",
+        "WITH query name \"",
+        "\"",
+        sqlstate::DUPLICATE_ALIAS,
+        "WITH query name \"{}\" specified more than once",
+    ),
+    (
+        "columns available but",
+        "",
+        "",
+        sqlstate::INVALID_COLUMN_REFERENCE,
+        "table has fewer columns available than specified",
+    ),
+    ("but only", "", "", sqlstate::INVALID_COLUMN_REFERENCE, "table has fewer columns available than specified"),
+    (
+        "Projections require unique expression names",
+        "",
+        "",
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "two equal expressions in one list are not supported here",
+    ),
+    ("not found in FROM clause", "", "", sqlstate::UNDEFINED_TABLE, "missing FROM-clause entry for table"),
+    ("No field named", "No field named ", ".", sqlstate::UNDEFINED_COLUMN, "column {} does not exist"),
+];
+
+fn known(message: &str) -> Option<PgError> {
+    let (_, before, after, code, text) = KNOWN.iter().find(|(part, ..)| message.contains(part))?;
+    let found = if before.is_empty() {
+        ""
+    } else {
+        let rest = message.split_once(before).map_or("", |(_, rest)| rest);
+        if after.is_empty() { rest } else { rest.split(after).next().unwrap_or("") }
     };
-    let code = SqlState::parse(ours.sqlstate).unwrap_or(sqlstate::INTERNAL_ERROR);
-    let mut error = PgError::new(code, ours.message.clone());
-    error.detail = ours.detail.clone();
-    error.hint = ours.hint.clone();
-    error
+    Some(PgError::new(*code, text.replace("{}", visible(found))))
 }

@@ -7,6 +7,7 @@ mod arithmetic;
 mod array;
 mod datetime;
 mod fields;
+mod json;
 pub(super) mod numeric;
 mod regex;
 mod row;
@@ -69,6 +70,7 @@ fn find(code: &str) -> Option<Implementation> {
         .or_else(|| text::find(code))
         .or_else(|| regex::find(code))
         .or_else(|| array::find(code))
+        .or_else(|| json::find(code))
         .or_else(|| super::aggregates::find(code))
 }
 

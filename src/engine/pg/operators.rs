@@ -257,23 +257,18 @@ pub(super) fn distinct(
     }
 }
 
-/// LIKE with the engine's node; patterns that end in a bare backslash and computed escapes go to a function.
+/// LIKE with the engine's node.
 fn like(scope: &Scope<'_>, left: Typed, right: Typed, negated: bool, folded: bool) -> Result<Typed, PgError> {
     let left = padded(scope, left)?;
     if let Expr::Literal(ScalarValue::Utf8View(Some(pattern)), _) = &right.expr {
         let trailing = pattern.chars().rev().take_while(|one| *one == '\\').count();
-        if trailing % 2 == 0 {
-            let node = Like::new(negated, Box::new(left.expr), Box::new(right.expr), None, folded);
-            return Ok(Typed::new(Expr::Like(node), oid::BOOL));
+        if trailing % 2 == 1 {
+            let message = "LIKE pattern must not end with escape character";
+            return Err(PgError::new(sqlstate::INVALID_ESCAPE_SEQUENCE, message));
         }
     }
-    let code = match (negated, folded) {
-        (false, false) => "textlike",
-        (true, false) => "textnlike",
-        (false, true) => "texticlike",
-        (true, true) => "texticnlike",
-    };
-    kernels::call(code, vec![left, right], oid::BOOL)
+    let node = Like::new(negated, Box::new(left.expr), Box::new(right.expr), None, folded);
+    Ok(Typed::new(Expr::Like(node), oid::BOOL))
 }
 
 /// char(n) with its blanks, where they count.

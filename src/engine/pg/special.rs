@@ -14,6 +14,20 @@ use super::signatures::{Context, display_name, oid};
 use super::typed::{Scope, Typed, literal, placed};
 use super::types::{PgType, arrow_type};
 
+/// Names that [`call`] answers, whatever is registered under them.
+pub(super) const NAMES: &[&str] = &[
+    "coalesce",
+    "greatest",
+    "least",
+    "nullif",
+    "current_timestamp",
+    "localtimestamp",
+    "current_date",
+    "localtime",
+    "current_time",
+    "pg_typeof",
+];
+
 /// Plans a special call; None when the name is an ordinary function.
 pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Typed], at: usize) -> Option<Result<Typed, PgError>> {
     let arguments = arguments.to_vec();

@@ -20,8 +20,8 @@ use super::call::PgFunction;
 use super::casts;
 use super::coerce::{Pathway, pathway};
 use super::parameters::Parameters;
-use super::signatures::{Context, Oid, display_name, element_of, oid};
-use super::types::{PgType, arrow_type, field, field_over, metadata, of_field};
+use super::signatures::{Context, Oid, display_name, element_of, oid, signatures};
+use super::types::{PgType, TYPE_KEY, arrow_type, field, field_over, metadata, of_field};
 use crate::engine::session_vars::SessionVars;
 
 /// Metadata key of an unknown literal: where it stands in the statement.
@@ -241,7 +241,12 @@ impl Scope<'_> {
         }
         let (_, own) = value.expr.to_field(self.schema).map_err(super::map_error)?;
         let data_type = own.data_type().clone();
-        let target = Arc::new(field_over("", value.of, data_type, true));
+        // A cast whose target says nothing would keep the source's metadata.
+        let mut keys = metadata(value.of);
+        if let Some(row) = signatures().type_row(value.of.oid) {
+            keys.insert(TYPE_KEY.to_owned(), row.name.to_owned());
+        }
+        let target = Arc::new(field_over("", value.of, data_type, true).with_metadata(keys));
         Ok(Expr::Cast(Cast::new_from_field(Box::new(value.expr), target)))
     }
 
@@ -275,7 +280,7 @@ impl Scope<'_> {
         };
         let at = values.iter().find(|value| value.of.oid == other).map_or(0, |value| value.at);
         let (first, other) = (display_name(first), display_name(other));
-        if categories || what != "CASE" {
+        if categories {
             let message = format!("{what} types {first} and {other} cannot be matched");
             return placed(PgError::new(sqlstate::DATATYPE_MISMATCH, message), at);
         }

@@ -38,12 +38,20 @@ pub fn print_free(value: i256, computed_scale: Option<u8>, out: &mut Vec<u8>) {
         }
         return;
     };
-    let decimals = display_decimals(value, FREE_SCALE, inputs_scale) as i8;
+    // Digits that the value has are never cut: the quotient was rounded where it was computed.
+    let decimals = display_decimals(value, FREE_SCALE, inputs_scale).max(significant_decimals(value)) as i8;
     match rescale(value, FREE_SCALE, decimals) {
         Ok(rounded) => print_decimal_256(rounded, decimals, out),
         // Rounding down in scale cannot overflow; the exact value is still right.
         Err(_) => print_decimal_256(value, FREE_SCALE, out),
     }
+}
+
+/// Decimals up to the last that is not zero.
+fn significant_decimals(value: i256) -> u8 {
+    let digits = value.to_string();
+    let zeros = digits.bytes().rev().take_while(|digit| *digit == b'0').count();
+    (FREE_SCALE as usize).saturating_sub(zeros) as u8 * u8::from(value != i256::ZERO)
 }
 
 fn place_point(integer: &str, scale: i8, out: &mut Vec<u8>) {

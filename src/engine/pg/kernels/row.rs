@@ -21,6 +21,11 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// The row of a call without arguments.
+    pub fn nothing() -> Row<'static> {
+        Row { arrays: &[], row: 0 }
+    }
+
     /// How many arguments there are.
     pub fn width(&self) -> usize {
         self.arrays.len()
