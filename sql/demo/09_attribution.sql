@@ -7,9 +7,9 @@ SELECT * FROM (
   FROM person_orders WHERE valid) o
 WHERE nth = 1 AND channel = 'tmall';
 
-SELECT c['channel'] AS channel, round(sum(c['linear']), 6) AS linear, round(sum(c['first']), 6) AS first,
-       round(sum(c['last']), 6) AS last, round(sum(c['u_shaped']), 6) AS u_shaped,
-       round(sum(c['time_decay']), 6) AS time_decay
+SELECT c['channel'] AS channel, round(sum(c['linear'])::numeric, 6) AS linear, round(sum(c['first'])::numeric, 6) AS first,
+       round(sum(c['last'])::numeric, 6) AS last, round(sum(c['u_shaped'])::numeric, 6) AS u_shaped,
+       round(sum(c['time_decay'])::numeric, 6) AS time_decay
 FROM (
   SELECT unnest(attribution(ts, channel, converted)) AS c
   FROM (SELECT person_id, ts, channel, false AS converted FROM person_events
