@@ -13,6 +13,9 @@ pub mod funnel_unit;
 mod retention;
 pub mod row_aggregate;
 pub mod rows;
+pub mod sequence;
+mod sequence_functions;
+pub mod sequence_pattern;
 pub mod session_unit;
 mod sessionize;
 pub mod time;
@@ -31,5 +34,10 @@ pub const FAMILY: Family = Family {
     title: "Behaviour",
     summary: "What people do in order: funnels, sequences, retention and sessions. A NULL condition is false, a row with NULL time is \
               ignored, windows are inclusive, and rows of equal time have no order unless a function says so.",
-    functions: || vec![window_funnel::level(), window_funnel::times(), retention::function(), sessionize::function()],
+    functions: || {
+        let mut functions =
+            vec![window_funnel::level(), window_funnel::times(), retention::function(), sessionize::function()];
+        functions.extend(sequence_functions::functions());
+        functions
+    },
 };

@@ -57,3 +57,16 @@ pub(super) fn funnels() -> Vec<LawCase> {
     }
     cases
 }
+
+/// Patterns over every time type.
+pub(super) fn sequences() -> Vec<LawCase> {
+    let patterns = ["(?1).*(?2)", "(?2)(?1)", "(?1)(?t>=1d)(?3)", "(?1).(?t!=2d)(?2).*"];
+    let cases = time_columns().into_iter().zip(patterns.into_iter().cycle());
+    cases
+        .map(|((name, ts), pattern)| {
+            let mut arguments = vec![LawArgument::constant(ScalarValue::from(pattern)), LawArgument::column(ts)];
+            arguments.extend(conditions());
+            LawCase::new(format!("{name}, {pattern}"), arguments)
+        })
+        .collect()
+}
