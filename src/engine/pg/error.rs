@@ -20,6 +20,9 @@ pub(in crate::engine) fn located(error: DataFusionError, source: &SourceText) ->
 
 /// The client's view of an engine error.
 pub(in crate::engine) fn map_error(error: DataFusionError) -> PgError {
+    if let Some(ours) = tributary_udfs::SqlError::find(&error) {
+        return function_error(ours);
+    }
     match error {
         DataFusionError::External(inner) => match inner.downcast::<PgError>() {
             Ok(ours) => *ours,
@@ -55,6 +58,15 @@ pub(in crate::engine) fn map_error(error: DataFusionError) -> PgError {
         DataFusionError::Internal(message) => internal(&message),
         other => by_text(&other.strip_backtrace()),
     }
+}
+
+/// The error of one of our functions, which knows its own SQLSTATE.
+fn function_error(ours: &tributary_udfs::SqlError) -> PgError {
+    let code = SqlState::parse(ours.sqlstate).unwrap_or(sqlstate::INTERNAL_ERROR);
+    let mut error = PgError::new(code, ours.message.clone());
+    error.detail = ours.detail.clone();
+    error.hint = ours.hint.clone();
+    error
 }
 
 fn schema_error(error: SchemaError) -> PgError {
