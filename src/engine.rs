@@ -12,6 +12,7 @@ pub mod catalog;
 mod constraints;
 mod copy;
 mod dml;
+mod explain;
 mod limits;
 mod pg;
 mod planner;

@@ -36,7 +36,7 @@ use crate::dialect::sqlparser::ast::{Expr, ObjectName, Query, SelectItem, SetExp
 
 pub(super) use assign::{ASSIGN, assignment_target};
 pub(super) use insert::unknown_column;
-pub(super) use run::{run, truncate};
+pub(super) use run::{run, run_explained, truncate};
 
 /// What a statement does to the rows its query finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

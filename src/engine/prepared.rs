@@ -9,6 +9,7 @@ use tributary_pg::error::PgError;
 
 use super::copy::{CopyIn, CopyOut};
 use super::dml::WritePlan;
+use super::explain::ExplainPlan;
 use super::row_stream::RowStream;
 use crate::dialect::Statement;
 
@@ -38,6 +39,8 @@ pub(super) enum Action {
     Query(LogicalPlan),
     /// Rows to write.
     Write(Arc<WritePlan>),
+    /// A plan to show.
+    Explain(Arc<ExplainPlan>),
     /// The statement itself says it all.
     Utility,
 }

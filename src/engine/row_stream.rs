@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use tributary_pg::error::PgError;
 
@@ -21,6 +22,11 @@ impl RowStream {
     /// Rows of a running plan.
     pub(super) fn new(stream: SendableRecordBatchStream) -> Self {
         Self { stream }
+    }
+
+    /// Starts a plan.
+    pub(super) fn run(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<Self, PgError> {
+        execute_stream(plan, context).map(Self::new).map_err(map_error)
     }
 
     /// Rows that are already there.

@@ -35,7 +35,7 @@ use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::SchedulingType;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, SortOrderPushdownResult};
 
 use filter::Conjunct;
@@ -150,6 +150,16 @@ impl PartSource {
     /// The scanned table.
     pub(crate) fn table(&self) -> &ScanTable {
         &self.table
+    }
+
+    /// Rows of the granules that are left, deleted ones included.
+    pub(crate) fn rows_to_read(&self) -> usize {
+        self.slices.iter().map(|slice| slice.rows as usize).sum()
+    }
+
+    /// What the scan has counted so far.
+    pub(crate) fn metrics_set(&self) -> MetricsSet {
+        self.metrics.clone_inner()
     }
 
     /// Conditions the scan applies.

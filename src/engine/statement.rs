@@ -12,9 +12,9 @@ pub(super) mod transactions;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
-use super::dml;
 use super::prepared::{Action, Outcome, OutputColumn, Portal, Prepared};
 use super::session::Session;
+use super::{dml, explain};
 use crate::dialect::sqlparser::ast::{Set, Statement as Sql};
 use crate::dialect::{Ast, OwnStatement, Statement};
 
@@ -56,6 +56,7 @@ fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -
         Ast::Own(_) => Ok(Analysis::utility()),
         Ast::Sql(sql) => match sql.as_ref() {
             write if dml::writes(write) => dml::analyze(session, write, &statement.text, declared),
+            Sql::Explain { .. } => explain::analyze(session, statement, sql, declared),
             Sql::Truncate(_) => Ok(Analysis::utility()),
             Sql::Query(_) => query::analyze(session, sql, &statement.text, declared),
             Sql::ShowVariable { variable } => settings::analyze_show(variable),
@@ -77,6 +78,17 @@ fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -
     }
 }
 
+/// Analyzes a statement within another, as if it were written alone.
+pub(super) fn analyze_inner(
+    session: &mut Session,
+    outer: &Statement,
+    inner: &Sql,
+    declared: &[u32],
+) -> Result<Analysis, PgError> {
+    let ast = Ast::Sql(Box::new(inner.clone()));
+    analyze_ast(session, &Statement { ast, text: std::sync::Arc::clone(&outer.text), offset: outer.offset }, declared)
+}
+
 /// Runs a portal.
 pub(super) async fn run(session: &mut Session, portal: &mut Portal) -> Result<Outcome, PgError> {
     let prepared = std::sync::Arc::clone(&portal.prepared);
@@ -89,6 +101,7 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
         Ast::Own(own) => run_own(session, own).await,
         Ast::Sql(sql) => match sql.as_ref() {
             write if dml::writes(write) => dml::run(session, portal).await,
+            Sql::Explain { .. } => explain::run(session, portal).await,
             Sql::Truncate(truncate) => dml::truncate(session, truncate),
             Sql::Query(_) => query::run(session, portal).await,
             Sql::Set(Set::SetTransaction { modes, snapshot, session: for_session }) => {

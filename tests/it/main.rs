@@ -10,6 +10,7 @@ mod examples;
 mod harness;
 mod raw_client;
 mod readme;
+mod scan;
 mod sessions;
 mod tidy;
 mod wire;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
@@ -15,7 +16,7 @@ use crate::dialect::sqlparser::ast::Truncate;
 use crate::engine::prepared::{Action, Outcome, Portal};
 use crate::engine::row_stream::RowStream;
 use crate::engine::session::Session;
-use crate::engine::statement::query::{start, with_parameters};
+use crate::engine::statement::query::{planned, start, with_parameters};
 use crate::engine::statement::transactions;
 use crate::engine::store_error::store_error;
 
@@ -28,36 +29,58 @@ pub(in crate::engine) async fn run(session: &mut Session, portal: &mut Portal) -
         return Err(PgError::internal("a write was not analyzed as one"));
     };
     let write = Arc::clone(write);
+    Ok(rerun(session, portal, &write).await?.outcome)
+}
+
+/// Runs a write for EXPLAIN ANALYZE: gives the number of rows and the plan that found them, with its figures.
+pub(in crate::engine) async fn run_explained(
+    session: &mut Session,
+    portal: &mut Portal,
+    write: &WritePlan,
+) -> Result<(u64, Arc<dyn ExecutionPlan>), PgError> {
+    let ran = rerun(session, portal, write).await?;
+    // Rows of RETURNING are not shown.
+    portal.rows = None;
+    Ok((ran.count as u64, ran.plan))
+}
+
+/// A write that has run.
+struct Ran {
+    outcome: Outcome,
+    count: usize,
+    plan: Arc<dyn ExecutionPlan>,
+}
+
+async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
     for _ in 0..RERUNS_MAX {
-        match once(session, portal, &write).await {
+        match once(session, portal, write).await {
             Err(error) if error.code == sqlstate::T_R_SERIALIZATION_FAILURE && session.commits_alone() => {
                 session.restart_store_transaction();
             }
             done => return done,
         }
     }
-    once(session, portal, &write).await
+    once(session, portal, write).await
 }
 
-async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Outcome, PgError> {
+async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
     begin(session, write.kind.verb())?;
     let mut sink = Sink::new(session, write)?;
     let plan = with_parameters(write.input.clone(), portal)?;
-    let mut rows = start(session, plan).await?;
+    let (plan, context) = planned(session, plan).await?;
+    let mut rows = RowStream::run(Arc::clone(&plan), Arc::clone(&context))?;
     let token = session.token().clone();
     while !sink.failed() {
         let Some(batch) = token.run(rows.next()).await? else { break };
         sink.take(session.store_transaction(), batch)?;
     }
-    let view = session.read_view();
-    let context = session.state(&view).task_ctx();
     token.run(sink.check_keys(&context)).await?;
     let (count, rows) = sink.finish(session.store_transaction())?;
     let outcome = match &write.returning {
         None => Outcome::Done(format!("{} {count}", write.kind.tag())),
-        Some(plan) => {
-            let plan = returning::over_rows(with_parameters(plan.clone(), portal)?, rows)?;
-            let rows = start(session, plan).await?;
+        Some(returning) => {
+            let over = returning::over_rows(with_parameters(returning.clone(), portal)?, rows)?;
+            let rows = start(session, over).await?;
             portal.rows = Some(token.run(collected(rows)).await?);
             Outcome::Rows(write.kind.tag())
         }
@@ -65,7 +88,7 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
     if session.commits_alone() {
         transactions::commit(session).await?;
     }
-    Ok(outcome)
+    Ok(Ran { outcome, count, plan })
 }
 
 /// 25006 in a read-only transaction.

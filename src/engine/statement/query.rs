@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 
@@ -70,15 +70,39 @@ pub(in crate::engine) fn with_parameters(plan: LogicalPlan, portal: &Portal) -> 
 
 /// Optimizes a plan and starts it under the statement's token.
 pub(in crate::engine) async fn start(session: &mut Session, plan: LogicalPlan) -> Result<RowStream, PgError> {
+    let (physical, context) = planned(session, plan).await?;
+    RowStream::run(physical, context)
+}
+
+/// Optimizes a plan and makes it one that runs, in the returned context.
+pub(in crate::engine) async fn planned(
+    session: &mut Session,
+    plan: LogicalPlan,
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), PgError> {
+    let plan = optimized(session, plan)?;
+    physical(session, plan).await
+}
+
+/// The plan after the logical optimizer.
+pub(in crate::engine) fn optimized(session: &mut Session, plan: LogicalPlan) -> Result<LogicalPlan, PgError> {
+    let view = session.read_view();
+    let state = session.state(&view);
+    state.optimizer().optimize(plan, &state, |_, _| {}).map_err(pg::map_error)
+}
+
+/// The physical plan of an optimized one, made under the statement's token.
+pub(in crate::engine) async fn physical(
+    session: &mut Session,
+    plan: LogicalPlan,
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), PgError> {
     let view = session.read_view();
     let state = session.state(&view);
     let token = session.token().clone();
     token
         .run(async {
-            let plan = state.optimizer().optimize(plan, &state, |_, _| {}).map_err(pg::map_error)?;
             let planner = state.query_planner();
             let physical = planner.create_physical_plan(&plan, &state).await.map_err(pg::map_error)?;
-            execute_stream(physical, state.task_ctx()).map(RowStream::new).map_err(pg::map_error)
+            Ok((physical, state.task_ctx()))
         })
         .await
 }
