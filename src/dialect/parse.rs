@@ -50,7 +50,14 @@ pub(super) fn parse_one(
     tokens: &[TokenWithSpan],
     text: &str,
 ) -> Result<super::sqlparser::ast::Statement, PgError> {
-    let mut parser = Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens.to_vec());
+    let mut parser_tokens = tokens.to_vec();
+    // ABORT is PostgreSQL's own word for ROLLBACK; sqlparser does not know it.
+    if let Some(first) = parser_tokens.first_mut()
+        && matches!(&first.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("abort"))
+    {
+        first.token = Token::make_keyword("ROLLBACK");
+    }
+    let mut parser = Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(parser_tokens);
     let statement = parser.parse_statement().map_err(|error| syntax_error(&error, tokens, text))?;
     match parser.peek_token().token {
         Token::EOF => Ok(statement),
@@ -116,7 +123,9 @@ fn own_statement(tokens: &[TokenWithSpan], text: &str) -> Result<Option<OwnState
             OwnStatement::SessionAuthorization(role)
         }
         ("RESET", "ALL") => OwnStatement::Reset(None),
-        ("RESET", "SESSION") => OwnStatement::SessionAuthorization(None),
+        ("RESET", "SESSION") if word(2) == "AUTHORIZATION" => {
+            OwnStatement::Reset(Some("session_authorization".to_owned()))
+        }
         ("RESET", _) => {
             let name: String = words[1..].iter().map(|t| t.token.to_string()).collect();
             OwnStatement::Reset(Some(name))

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::execution::SessionState;
-use tributary_pg::error::PgError;
+use tributary_pg::error::{PgError, Severity};
 use tributary_pg::reg_names::RegNamesHandle;
 use tributary_pg::{TextStyle, sqlstate};
 use tributary_store::Txn;
@@ -80,7 +80,9 @@ impl Session {
         let config = engine.config().settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let client = login.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut settings = Settings::open(config.chain(client))?;
+        let superuser = engine.login_role(&login.user).is_some_and(|role| role.superuser);
         settings.set_internal("session_authorization", &login.user);
+        settings.set_internal("is_superuser", if superuser { "on" } else { "off" });
         settings.commit();
         settings.drain_changed();
         let backend = engine.activity().register(&login.user, &database, login.peer);
@@ -363,7 +365,20 @@ impl Session {
 
     /// Tells the client something beside the result.
     pub(super) fn notice(&mut self, notice: PgError) {
-        self.notices.push(notice);
+        let least = self.settings().get("client_min_messages").unwrap_or_default();
+        if notice.severity == Severity::Info || rank(notice.severity.as_str()) >= rank(&least) {
+            self.notices.push(notice);
+        }
+    }
+
+    /// Keeps `is_superuser` true to the role in force.
+    pub(super) fn report_superuser(&mut self) {
+        let superuser = self.catalog().role(&self.current_user()).is_some_and(|role| role.superuser);
+        let value = if superuser { "on" } else { "off" };
+        let mut settings = self.settings();
+        if settings.get("is_superuser").as_deref() != Some(value) {
+            settings.set_internal("is_superuser", value);
+        }
     }
 
     /// Opens an implicit transaction if none is open.
@@ -490,6 +505,13 @@ impl Session {
         let level = self.settings().get("default_transaction_isolation").unwrap_or_default();
         Isolation::parse(&level).unwrap_or(Isolation::ReadCommitted)
     }
+}
+
+/// Place of a severity in the order of client_min_messages, where LOG stands below NOTICE.
+fn rank(severity: &str) -> usize {
+    const ORDER: [&str; 5] = ["debug", "log", "notice", "warning", "error"];
+    let severity = severity.to_ascii_lowercase();
+    ORDER.iter().position(|known| severity.starts_with(known)).unwrap_or(2)
 }
 
 fn unknown_portal(name: &str) -> PgError {

@@ -118,7 +118,9 @@ impl Settings {
             None if key.contains('.') => {}
             None => return Err(unknown(name)),
         }
-        self.store(key, None, false);
+        // A setting of the user's own that was set once stays known, with nothing in it.
+        let nothing = (!DEFINITIONS.contains_key(&key) && !self.session_start.contains_key(&key)).then(String::new);
+        self.store(key, nothing, false);
         Ok(())
     }
 
@@ -165,7 +167,8 @@ impl Settings {
 
     /// Reported settings that changed since the last call, with their values.
     pub fn drain_changed(&mut self) -> Vec<(&'static str, String)> {
-        let changed = std::mem::take(&mut self.changed);
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_by_key(|name| REPORTED.iter().position(|reported| reported == name));
         changed.into_iter().map(|name| (name, self.get(name).unwrap_or_default())).collect()
     }
 

@@ -26,7 +26,7 @@ impl Conversation {
         backend::copy_response(self.out.buffer(), true, copy.binary, copy.column_count);
         self.flush().await?;
         loop {
-            match self.copy_piece().await? {
+            match self.copy_piece(&copy).await? {
                 Piece::Data(bytes) => copy.push(&mut self.session, &bytes).await?,
                 Piece::End => return Ok(copy.finish(&mut self.session).await?),
                 Piece::GivenUp(reason) => {
@@ -37,7 +37,7 @@ impl Conversation {
         }
     }
 
-    async fn copy_piece(&mut self) -> Step<Piece> {
+    async fn copy_piece(&mut self, copy: &CopyIn) -> Step<Piece> {
         let token = self.session.token().clone();
         loop {
             let incoming = tokio::select! {
@@ -51,18 +51,19 @@ impl Conversation {
                 Frontend::CopyFail(reason) => return Ok(Piece::GivenUp(reason)),
                 Frontend::Flush | Frontend::Sync => {}
                 Frontend::Terminate => return Err(Stop::Ended),
-                other => return Err(self.lost_synchronisation(&other).into()),
+                other => return Err(self.lost_synchronisation(&other, copy).into()),
             }
         }
     }
 
     /// A message that cannot come now: what follows it cannot be told apart from data, so the connection must end.
-    fn lost_synchronisation(&mut self, message: &Frontend) -> PgError {
+    fn lost_synchronisation(&mut self, message: &Frontend, copy: &CopyIn) -> PgError {
         let kind = message.kind();
         let error = PgError::new(
             sqlstate::PROTOCOL_VIOLATION,
             format!("unexpected message type 0x{kind:02X} during COPY from stdin"),
-        );
+        )
+        .context(copy.context());
         backend::error_or_notice(self.out.buffer(), &error);
         PgError::new(sqlstate::PROTOCOL_VIOLATION, "terminating connection because protocol synchronization was lost")
             .severity(Severity::Fatal)

@@ -141,6 +141,11 @@ impl CopyIn {
         })
     }
 
+    /// Where the input stands, for CONTEXT.
+    pub fn context(&self) -> String {
+        self.reader.context().line(self.rows as u64 + 1)
+    }
+
     /// Takes the next bytes, cut anywhere.
     pub async fn push(&mut self, session: &mut Session, bytes: &[u8]) -> Result<(), PgError> {
         self.reader.push(bytes);

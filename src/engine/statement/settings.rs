@@ -44,7 +44,8 @@ fn setting_name(variable: &[Ident]) -> String {
     let words: Vec<String> = variable.iter().map(|ident| ident.value.clone()).collect();
     match words.iter().map(|word| word.to_lowercase()).collect::<Vec<_>>().join(" ").as_str() {
         "time zone" => "TimeZone".to_owned(),
-        "session authorization" => "session_authorization".to_owned(),
+        // The parser takes SESSION for a modifier.
+        "session authorization" | "authorization" => "session_authorization".to_owned(),
         "transaction isolation level" => "transaction_isolation".to_owned(),
         _ => words.join("."),
     }
@@ -114,6 +115,7 @@ fn set_role(session: &mut Session, role: Option<&str>, local: bool) -> Result<()
     session.settings().set("role", &value, local)?;
     let current = session.current_user();
     session.backend().update(|status| status.role = current);
+    session.report_superuser();
     Ok(())
 }
 
@@ -190,6 +192,9 @@ pub(super) fn reset(session: &mut Session, name: Option<&str>) -> Result<Outcome
             session.settings().reset("TimeZone")?;
         }
         Some(name) if name.eq_ignore_ascii_case("role") => set_role(session, None, false)?,
+        Some(name) if name.eq_ignore_ascii_case("session_authorization") => {
+            session_authorization(session, None)?;
+        }
         Some(name) => session.settings().reset(name)?,
         None => session.settings().reset_all(),
     }

@@ -19,8 +19,25 @@ pub(in crate::engine) fn open(session: &mut Session, block: bool) {
     let read_only = session.settings().flag("default_transaction_read_only");
     let mark = session.settings().mark();
     session.transaction = Some(Transaction::new(block, isolation, read_only, mark));
+    show_modes(session, isolation, read_only);
     let started_at = session.transaction.as_ref().map(|t| t.started_at);
     session.backend().update(|status| status.transaction_started_at = started_at);
+}
+
+/// SHOW transaction_isolation and transaction_read_only tell what the defaults made of this transaction.
+fn show_modes(session: &mut Session, isolation: Isolation, read_only: bool) {
+    let mut settings = session.settings();
+    let modes = [
+        ("transaction_isolation", isolation.as_str()),
+        ("transaction_read_only", if read_only { "on" } else { "off" }),
+    ];
+    for (name, value) in modes {
+        if settings.get(name).as_deref() != Some(value)
+            && let Err(error) = settings.set(name, value, true)
+        {
+            tracing::error!(%error, name, "a transaction's mode cannot be shown");
+        }
+    }
 }
 
 /// Commits what is open and ends it.
