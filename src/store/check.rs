@@ -15,7 +15,7 @@ use crate::dump;
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
 use crate::frame::{FrameKind, FrameView};
-use crate::meta::{MetaOpener, caught};
+use crate::meta::{MetaOpener, OPEN_TIMEOUT, Watched, caught};
 use crate::op::{Frame, decode_payload};
 use crate::part::PartPlace;
 use crate::sled_meta::SledOpener;
@@ -44,7 +44,8 @@ impl std::fmt::Display for Finding {
 
 /// Checks a directory. An error means it could not be read at all (in use, not a data directory).
 pub fn check(data_dir: &Path, disk: &Arc<dyn Disk>) -> Result<Vec<Finding>> {
-    let opener = disk.exists(&data_dir.join("meta")).then(|| SledOpener::new(data_dir, true));
+    let watched = || Watched { opener: Arc::new(SledOpener::new(data_dir, true)), timeout: OPEN_TIMEOUT };
+    let opener = disk.exists(&data_dir.join("meta")).then(watched);
     check_with(data_dir, disk, opener.as_ref().map(|opener| opener as &dyn MetaOpener))
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn checkpoint(shared: &Arc<Shared>) -> Result<Seq> {
     let disk = shared.disk.as_ref();
     let data_dir = &shared.config.data_dir;
     let digest = dump::write(disk, data_dir, snapshot.seq, wal_start, &all)?;
+    let wal_written = shared.committer().wal.written;
     let mut last = shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
     let next = Checkpoint {
         seq: snapshot.seq,
@@ -55,7 +56,7 @@ pub(crate) fn checkpoint(shared: &Arc<Shared>) -> Result<Seq> {
     let swept_to = std::mem::replace(&mut last.sealed_seq, sealed_seq);
     last.checkpoint = next;
     last.at = shared.clock.monotonic();
-    last.wal_written = shared.committer().wal.written;
+    last.wal_written = wal_written;
     drop(last);
     sweep(shared, &next, swept_to)?;
     Ok(next.seq)

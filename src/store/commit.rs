@@ -380,7 +380,11 @@ impl Committer {
         self.sabotage_early(shared, &mut group);
         if !group.frames.is_empty() {
             metrics::histogram!("commit_group_size").record(group.frames.len() as f64);
-            match self.wal.write_group(&group.frames) {
+            let started = shared.clock.monotonic();
+            let written = self.wal.write_group(&group.frames);
+            let took = shared.clock.monotonic().saturating_sub(started);
+            metrics::histogram!("wal_sync_seconds").record(took.as_secs_f64());
+            match written {
                 Ok(()) => self.marked = group.frames.last().is_some_and(|frame| frame.kind == FrameKind::Mark),
                 Err(failure) => return self.refuse(shared, group, failure),
             }

@@ -8,7 +8,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use crate::Seq;
 use crate::error::{Result, StoreError};
@@ -57,9 +58,39 @@ pub trait MetaOpener: Send + Sync + 'static {
     fn set_aside(&self, time_us: i64) -> Result<()>;
 }
 
+/// How long the meta store may take to open.
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An opener under a watchdog: one that hangs is an error like any other, and its thread is left behind.
+pub(crate) struct Watched {
+    pub(crate) opener: Arc<dyn MetaOpener>,
+    pub(crate) timeout: Duration,
+}
+
+impl MetaOpener for Watched {
+    fn open(&self) -> Result<Box<dyn MetaStore>> {
+        let (send, receive) = mpsc::sync_channel(1);
+        let opener = Arc::clone(&self.opener);
+        let open = move || {
+            if send.send(caught(|| opener.open())).is_err() {
+                tracing::error!("the meta store opened after its watchdog gave up");
+            }
+        };
+        let thread = std::thread::Builder::new().name("meta-open".into()).spawn(open);
+        thread.map_err(|error| StoreError::new("53000", format!("could not start thread meta-open: {error}")))?;
+        receive.recv_timeout(self.timeout).unwrap_or_else(|_| {
+            Err(StoreError::new("58030", format!("meta store did not open within {:?}", self.timeout)))
+        })
+    }
+
+    fn set_aside(&self, time_us: i64) -> Result<()> {
+        self.opener.set_aside(time_us)
+    }
+}
+
 enum Job {
     Apply(Seq, Vec<MetaOp>),
-    Checkpoint(std::sync::mpsc::SyncSender<Result<Seq>>),
+    Checkpoint(mpsc::SyncSender<Result<Seq>>),
 }
 
 #[derive(Default)]
@@ -104,7 +135,7 @@ impl Meta {
 
     /// Applies everything queued, then makes the store durable.
     pub(crate) fn checkpoint(&self, shared: &Shared) -> Result<Seq> {
-        let (reply, answer) = std::sync::mpsc::sync_channel(1);
+        let (reply, answer) = mpsc::sync_channel(1);
         self.jobs().queue.push_back(Job::Checkpoint(reply));
         self.changed.notify_all();
         if shared.stepped {

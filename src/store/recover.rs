@@ -153,10 +153,19 @@ fn identify(disk: &dyn Disk, data_dir: &Path) -> Result<([u8; 16], Option<Checkp
 }
 
 fn empty_tmp(disk: &dyn Disk, data_dir: &Path) -> Result<()> {
-    let tmp = data_dir.join("tmp");
-    for name in at("list", &tmp, disk.list(&tmp))? {
-        let path = tmp.join(name);
-        at("unlink", &path, disk.unlink(&path))?;
+    empty_dir(disk, &data_dir.join("tmp"))
+}
+
+/// Removes everything inside; queries spill into directories of their own.
+fn empty_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    for name in at("list", dir, disk.list(dir))? {
+        let path = dir.join(name);
+        if disk.list(&path).is_ok() {
+            empty_dir(disk, &path)?;
+            at("remove", &path, disk.remove_dir(&path))?;
+        } else {
+            at("unlink", &path, disk.unlink(&path))?;
+        }
     }
     Ok(())
 }
@@ -376,8 +385,10 @@ fn remove_orphans(disk: &dyn Disk, place: &Arc<PartPlace>, state: &mut State) ->
     let mut next = 1;
     for name in at("list", &blobs, disk.list(&blobs))? {
         let Ok(id) = u64::from_str_radix(&name, 16) else {
-            let path = blobs.join(name);
-            at("unlink", &path, disk.unlink(&path))?;
+            if name.ends_with(".tmp") {
+                let path = blobs.join(name);
+                at("unlink", &path, disk.unlink(&path))?;
+            }
             continue;
         };
         next = next.max(id + 1);

@@ -3,12 +3,10 @@
 //! For: `data/meta/`. The rules: one thread owns it; operations arrive after the log is synced; no flush by time, no
 //! compression, 64 MiB of cache; values are paged into pieces of at most 4 KiB, because sled's files for large values
 //! are never synced; durable only through `flush` followed by `syncfs` on the directory, because sled's own flush is
-//! `sync_file_range`; opened under `catch_unwind` with a watchdog; a digest is kept beside the entries and compared at
+//! `sync_file_range`; opened under `catch_unwind` and `meta::Watched`; a digest is kept beside the entries and compared at
 //! open, so an older or damaged copy is found. Does not: serve readers.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::Duration;
 
 use sled::Tree;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional, TransactionalTree};
@@ -23,8 +21,6 @@ use crate::state::entry_hash;
 /// Limit: bytes of one stored piece of a value.
 const PAGE_BYTES: usize = 4_096;
 const CACHE_BYTES: u64 = 64 << 20;
-/// How long sled may take to open.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 const APPLIED: &[u8] = b"applied";
 const DIGEST: &[u8] = b"digest";
 
@@ -54,19 +50,7 @@ fn failed(error: &dyn std::fmt::Display) -> StoreError {
 
 impl MetaOpener for SledOpener {
     fn open(&self) -> Result<Box<dyn MetaStore>> {
-        let (send, receive) = mpsc::sync_channel(1);
-        let (dir, syncs) = (self.dir.clone(), self.syncs);
-        let opener = move || {
-            let opened = caught(|| SledMeta::open(&dir, syncs));
-            if send.send(opened).is_err() {
-                tracing::error!("the meta store opened after its watchdog gave up");
-            }
-        };
-        std::thread::Builder::new().name("meta-open".into()).spawn(opener).map_err(|error| failed(&error))?;
-        match receive.recv_timeout(OPEN_TIMEOUT) {
-            Ok(opened) => Ok(Box::new(opened?)),
-            Err(_) => Err(StoreError::new("58030", "meta store did not open in 30 seconds")),
-        }
+        Ok(Box::new(caught(|| SledMeta::open(&self.dir, self.syncs))?))
     }
 
     fn set_aside(&self, time_us: i64) -> Result<()> {

@@ -25,7 +25,7 @@ use crate::flush::{Rewrite, flush_table};
 use crate::format::Checkpoint;
 use crate::frame::Position;
 use crate::hook::CommitHook;
-use crate::meta::{self, Meta, MetaOpener};
+use crate::meta::{self, Meta, MetaOpener, OPEN_TIMEOUT, Watched};
 use crate::part::PartPlace;
 use crate::prepare::prepare;
 use crate::recover::{self, Recovered};
@@ -80,6 +80,7 @@ pub(crate) struct Shared {
     compaction: Mutex<()>,
     wakeup: (Mutex<Wakeup>, Condvar),
     checkpoint_wanted: AtomicBool,
+    warned_minute: AtomicU64,
     replayed_bytes: u64,
     /// Runs once between the writing of a part and its install: what tests do "meanwhile".
     #[cfg(test)]
@@ -271,8 +272,17 @@ impl Shared {
             || (!idle && self.clock.monotonic().saturating_sub(last.at) >= self.config.checkpoint_interval)
     }
 
+    /// Says once a minute that a power cut will lose data.
+    fn warn_unsafe(&self) {
+        let minute = self.clock.monotonic().as_secs() / 60 + 1;
+        if self.config.unsafe_no_fsync && self.warned_minute.swap(minute, Ordering::Relaxed) != minute {
+            tracing::warn!("store.unsafe_no_fsync is on: acknowledged data is lost in a power cut");
+        }
+    }
+
     /// One round of background work.
     pub(crate) fn maintain(self: &Arc<Self>) {
+        self.warn_unsafe();
         self.prepare_segment();
         let _held = lock(&self.maintenance);
         if let Err(error) = self.flush_due() {
@@ -327,7 +337,8 @@ impl Store {
     ///
     /// Errors: 22023 for settings, 55006 when another process has it, XX001 when it is damaged or newer, 58030.
     pub fn open(config: &StoreConfig, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let opener = Arc::new(SledOpener::new(&config.data_dir, !config.unsafe_no_fsync));
+        let sled = Arc::new(SledOpener::new(&config.data_dir, !config.unsafe_no_fsync));
+        let opener = Arc::new(Watched { opener: sled, timeout: OPEN_TIMEOUT });
         Self::open_with(config, disk, clock, opener, false)
     }
 
@@ -554,6 +565,7 @@ fn assemble(
         compaction: Mutex::new(()),
         wakeup: (Mutex::default(), Condvar::new()),
         checkpoint_wanted: AtomicBool::new(recovered.dump_wanted),
+        warned_minute: AtomicU64::new(0),
         replayed_bytes: recovered.replayed_bytes,
         #[cfg(test)]
         before_install: Mutex::new(None),

@@ -202,11 +202,9 @@ impl WalWriter {
         if let Err(error) = self.file.write_at(start, &buffer) {
             return Err(self.void_partial_write(durable, StoreError::io("write", &path, &error)));
         }
-        let synced = std::time::Instant::now();
         if let Err(error) = self.file.sync_data() {
             return Err(WalFailure::Unknown(StoreError::io("sync", &path, &error)));
         }
-        metrics::histogram!("wal_sync_seconds").record(synced.elapsed().as_secs_f64());
         self.offset = start + buffer.len() as u64;
         self.written += buffer.len() as u64;
         Ok(())

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use super::kit::{self, TABLE, create, ids, open, rows, table};
 use crate::check::check_with;
+use crate::meta::Watched;
 use crate::sim::{SimClock, SimDisk, SimMeta, SimRandom, Vice};
-use crate::{Disk, Isolation, RealDisk, Space, Store, StoreConfig, StoreError, check};
+use crate::{Disk, Isolation, MetaOpener, MetaStore, RealDisk, Space, Store, StoreConfig, StoreError, check};
 
 struct Sim {
     disk: SimDisk,
@@ -290,6 +293,51 @@ fn a_meta_store_with_any_vice_is_rebuilt_to_an_identical_dump() {
         read_all(&copy, &expected).unwrap_or_else(|error| panic!("{vice:?}: {error}"));
         assert_eq!(dump_after(&copy), good, "{vice:?}");
     }
+}
+
+/// Hangs the first time it is asked to open.
+struct Hanging {
+    meta: SimMeta,
+    hangs: AtomicBool,
+    release: Mutex<mpsc::Receiver<()>>,
+}
+
+impl MetaOpener for Hanging {
+    fn open(&self) -> crate::Result<Box<dyn MetaStore>> {
+        if self.hangs.swap(false, Ordering::Relaxed) {
+            let released = self.release.lock().unwrap().recv();
+            return Err(StoreError::new("58030", format!("{released:?}")));
+        }
+        self.meta.open()
+    }
+
+    fn set_aside(&self, time_us: i64) -> crate::Result<()> {
+        self.meta.set_aside(time_us)
+    }
+}
+
+#[test]
+fn a_meta_store_that_hangs_at_open_is_rebuilt() {
+    let (sim, expected) = full_sim();
+    let (release, receiver) = mpsc::channel();
+    let hanging = Hanging { meta: sim.meta.clone(), hangs: AtomicBool::new(true), release: Mutex::new(receiver) };
+    let opener = Watched { opener: Arc::new(hanging), timeout: Duration::from_millis(20) };
+    let (disk, clock) = (Arc::new(sim.disk.clone()), Arc::new(SimClock::default()));
+    let store = Store::open_with(&sim.config, disk, clock, Arc::new(opener), true).unwrap();
+    assert_eq!(kit::read(&store), expected);
+    drop((store, release));
+    read_all(&sim, &expected).unwrap();
+}
+
+#[test]
+fn leftovers_in_tmp_are_removed_at_start() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let spill = dir.path().join("tmp/query-1/spill");
+    std::fs::create_dir_all(&spill).unwrap();
+    std::fs::write(spill.join("file"), "x").unwrap();
+    drop(open(dir.path()).unwrap());
+    assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
 }
 
 #[test]
