@@ -537,7 +537,7 @@ impl<'a> Rewriter<'a> {
         let function = self.function_name(&name)?;
         if self.functions.kind(&function) == FunctionKind::Own {
             let args = self.report_arguments(args)?;
-            restore_args(factor, args, alias);
+            restore_args(factor, &function, args, alias);
             return Ok(());
         }
         let position = self.at_name(&name);
@@ -640,13 +640,17 @@ fn records(
     Ok(())
 }
 
-fn restore_args(factor: &mut TableFactor, list: Vec<FunctionArg>, name: Option<TableAlias>) {
+/// Puts a function's arguments back; its name stands without the schema.
+fn restore_args(factor: &mut TableFactor, function: &str, list: Vec<FunctionArg>, name: Option<TableAlias>) {
+    let bare = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_quote('"', function))]);
     match factor {
-        TableFactor::Table { args: Some(args), alias, .. } => {
+        TableFactor::Table { args: Some(args), alias, name: called, .. } => {
+            *called = bare;
             args.args = list;
             *alias = name;
         }
-        TableFactor::Function { args, alias, .. } => {
+        TableFactor::Function { args, alias, name: called, .. } => {
+            *called = bare;
             *args = list;
             *alias = name;
         }

@@ -71,7 +71,10 @@ fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -
             | Sql::Prepare { .. }
             | Sql::Deallocate { .. }
             | Sql::Declare { .. }
-            | Sql::Close { .. } => Ok(Analysis::utility()),
+            | Sql::Close { .. }
+            | Sql::LISTEN { .. }
+            | Sql::UNLISTEN { .. }
+            | Sql::NOTIFY { .. } => Ok(Analysis::utility()),
             other if ddl::is_ddl(other) => Ok(Analysis::utility()),
             other => Err(unsupported(other)),
         },
@@ -123,6 +126,10 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
             Sql::Declare { stmts } => cursors::declare(session, stmts, prepared).await,
             Sql::Fetch { name, direction, .. } => cursors::fetch(session, portal, name, direction).await,
             Sql::Close { cursor } => cursors::close(session, cursor),
+            // Accepted, so that clients which always listen or clean up can connect; nothing is delivered yet.
+            Sql::LISTEN { .. } => Ok(Outcome::Done("LISTEN".to_owned())),
+            Sql::UNLISTEN { .. } => Ok(Outcome::Done("UNLISTEN".to_owned())),
+            Sql::NOTIFY { .. } => Ok(Outcome::Done("NOTIFY".to_owned())),
             other if ddl::is_ddl(other) => ddl::run(session, other, &prepared.statement.text),
             other => Err(unsupported(other)),
         },

@@ -6,7 +6,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, new_null_array};
+use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result};
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 
-use super::types::PgType;
+use super::types::{PgType, arrow_type};
 use crate::engine::session_vars::SessionVars;
 
 /// What a kernel may know beside its values.
@@ -141,7 +141,17 @@ impl ScalarUDFImpl for PgFunction {
             field: &self.field,
             options: &arguments.config_options,
         };
-        (self.kernel)(&call, &arguments.args).map_err(|error| DataFusionError::External(Box::new(error)))
+        let mut values = arguments.args;
+        for (value, of) in values.iter_mut().zip(&self.arguments) {
+            // The optimizer tries predicates on columns of nothing but NULL, which have no type.
+            if let ColumnarValue::Array(array) = value
+                && *array.data_type() == DataType::Null
+            {
+                let data_type = arrow_type(*of).map_err(|error| DataFusionError::External(Box::new(error)))?;
+                *value = ColumnarValue::Array(new_null_array(&data_type, array.len()));
+            }
+        }
+        (self.kernel)(&call, &values).map_err(|error| DataFusionError::External(Box::new(error)))
     }
 }
 

@@ -71,7 +71,8 @@ pub(in crate::engine) fn with_ddl(
     let setting = view.vars.setting("search_path").unwrap_or_default();
     let seen = Arc::clone(&view.catalog);
     let path = lookup_path(&setting, &view.vars.current_user);
-    let mut host = Host { view: &view, state: &state };
+    let written = session.store_transaction().tables_written().collect();
+    let mut host = Host { written, view: &view, state: &state };
     let done = work(Ddl::new(&seen, &path, &setting, role, &mut host))?;
     session.keep_ddl(seen, done)
 }
@@ -84,6 +85,8 @@ fn current_role(catalog: &Catalog, name: &str) -> PgResult<Arc<RoleObject>> {
 }
 
 struct Host<'a> {
+    /// Tables this transaction has written to.
+    written: Vec<u32>,
     view: &'a ReadView,
     state: &'a SessionState,
 }
@@ -139,8 +142,9 @@ impl DdlHost for Host<'_> {
         Ok(pg::output_columns(&plan).into_iter().map(|column| (column.name, column.type_oid, column.typmod)).collect())
     }
 
-    fn has_rows(&mut self, _table: u32) -> PgResult<bool> {
-        Ok(false)
+    fn has_rows(&mut self, table: u32) -> PgResult<bool> {
+        let committed = self.view.snapshot.table(table).is_some_and(|state| state.live_rows() > 0);
+        Ok(committed || self.written.contains(&table))
     }
 
     fn parse_time(&mut self, text: &str) -> PgResult<i64> {

@@ -134,8 +134,16 @@ impl Ddl<'_> {
             ));
         }
         let column = self.new_column(table, definition)?;
-        if column.not_null && column.default.is_none() && self.host.has_rows(table.oid)? {
-            return Err(contains_nulls(&name, table));
+        if self.host.has_rows(table.oid)? {
+            if column.default.is_some() {
+                return Err(PgError::unsupported(
+                    "adding a column with a default to a table with rows is not supported yet",
+                )
+                .hint("Add the column without a default, fill it with UPDATE, then set the default."));
+            }
+            if column.not_null {
+                return Err(contains_nulls(&name, table));
+            }
         }
         table.columns.push(column);
         let constraints = column_constraints(definition);
