@@ -1,6 +1,7 @@
 //! The one integration binary: every module tests one promise.
 
 mod behaviour;
+mod catalog;
 mod copy;
 mod crash;
 mod database;
