@@ -71,8 +71,9 @@ pub(in crate::engine) fn with_ddl(
     let setting = view.vars.setting("search_path").unwrap_or_default();
     let seen = Arc::clone(&view.catalog);
     let path = lookup_path(&setting, &view.vars.current_user);
-    let written = session.store_transaction().tables_written().collect();
-    let mut host = Host { written, view: &view, state: &state };
+    let txn = session.store_transaction();
+    let (snapshot, written) = (Arc::clone(txn.snapshot()), txn.tables_written().collect());
+    let mut host = Host { snapshot, written, view: &view, state: &state };
     let done = work(Ddl::new(&seen, &path, &setting, role, &mut host))?;
     session.keep_ddl(seen, done)
 }
@@ -85,6 +86,8 @@ fn current_role(catalog: &Catalog, name: &str) -> PgResult<Arc<RoleObject>> {
 }
 
 struct Host<'a> {
+    /// What is committed.
+    snapshot: Arc<tributary_store::Snapshot>,
     /// Tables this transaction has written to.
     written: Vec<u32>,
     view: &'a ReadView,
@@ -143,7 +146,7 @@ impl DdlHost for Host<'_> {
     }
 
     fn has_rows(&mut self, table: u32) -> PgResult<bool> {
-        let committed = self.view.snapshot.table(table).is_some_and(|state| state.live_rows() > 0);
+        let committed = self.snapshot.table(table).is_some_and(|state| state.live_rows() > 0);
         Ok(committed || self.written.contains(&table))
     }
 
