@@ -210,7 +210,7 @@ fn period(year: i64, length: i64) -> i64 {
 }
 
 /// ISO year and week of a day.
-fn iso_week(days: i64) -> (i64, i64) {
+pub(crate) fn iso_week(days: i64) -> (i64, i64) {
     // The week belongs to the year of its Thursday; day 0 was a Thursday.
     let monday = days - (days + 3).rem_euclid(7);
     let (year, ..) = civil_from_days(monday + 3);

@@ -33,6 +33,7 @@ pub mod builder;
 pub mod value;
 
 pub mod copy;
+pub mod format;
 pub mod rows;
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub mod plain;
 
 pub use column::ColumnText;
 
-use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type, Float64Type, Int16Type, Int32Type,
@@ -134,10 +134,6 @@ impl TextPrinter {
                     bytes.extend_from_slice(if values.value(row) { b"true" } else { b"false" });
                 });
             }
-            TypeKind::Inet if self.cast => {
-                let values = array.as_string_view();
-                out.fill(array.len(), |row, bytes| plain::print_inet_cast(values.value(row), bytes));
-            }
             TypeKind::Bool => {
                 let values = array.as_boolean();
                 out.fill(array.len(), |row, bytes| bytes.push(if values.value(row) { b't' } else { b'f' }));
@@ -158,50 +154,23 @@ impl TextPrinter {
             TypeKind::Numeric => self.print_numeric(array, out)?,
             TypeKind::Bytea => plain::bytea_column(array.as_binary_view(), self.style.bytea_output, out),
             TypeKind::RoaringBitmap | TypeKind::RoaringBitmap64 => self.print_bitmap(array, out)?,
-            TypeKind::Date => {
-                let values = array.as_primitive::<Date32Type>().values();
-                out.fill(array.len(), |row, bytes| datetime::print_date(values[row], self.style.date_style, bytes));
-            }
-            TypeKind::Time => {
-                let values = array.as_primitive::<Time64MicrosecondType>().values();
-                out.fill(array.len(), |row, bytes| datetime::print_time(values[row], bytes));
-            }
-            TypeKind::Timestamp => {
-                let values = array.as_primitive::<TimestampMicrosecondType>().values();
-                let style = self.style.date_style;
-                out.fill(array.len(), |row, bytes| datetime::print_timestamp(values[row], style, bytes));
-            }
-            TypeKind::TimestampTz => {
-                let values = array.as_primitive::<TimestampMicrosecondType>().values();
-                let (style, zone) = (self.style.date_style, &self.style.time_zone);
-                out.fill(array.len(), |row, bytes| datetime::print_timestamptz(values[row], style, zone, bytes));
-            }
-            TypeKind::Interval => {
-                let values = array.as_primitive::<IntervalMonthDayNanoType>().values();
-                let style = self.style.interval_style;
-                out.fill(array.len(), |row, bytes| interval::print_interval(values[row], style, bytes));
+            TypeKind::Date | TypeKind::Time | TypeKind::Timestamp | TypeKind::TimestampTz | TypeKind::Interval => {
+                self.print_moments(array, out)
             }
             TypeKind::Uuid => {
                 let values = array.as_fixed_size_binary();
                 out.fill(array.len(), |row, bytes| plain::print_uuid(values.value(row), bytes));
             }
-            TypeKind::Bpchar => {
-                let width = if self.cast { 0 } else { typmod::length_parts(self.modifier).unwrap_or(0) };
-                let values = array.as_string_view();
-                out.fill(array.len(), |row, bytes| plain::print_bpchar(values.value(row), width, bytes));
-            }
             TypeKind::Text
             | TypeKind::Varchar
+            | TypeKind::Bpchar
             | TypeKind::Name
             | TypeKind::Char
             | TypeKind::Json
             | TypeKind::Jsonb
             | TypeKind::Unknown
             | TypeKind::Inet
-            | TypeKind::Cidr => {
-                let values = array.as_string_view();
-                out.fill(array.len(), |row, bytes| bytes.extend_from_slice(values.value(row).as_bytes()));
-            }
+            | TypeKind::Cidr => self.print_strings(array.as_string_view(), out),
             TypeKind::Array => nested::print_lists(self.part()?, self.ty.delim, array.as_list::<i32>(), out)?,
             TypeKind::Int2Vector | TypeKind::OidVector => {
                 nested::print_vectors(self.part()?, array.as_list::<i32>(), out)?;
@@ -227,6 +196,47 @@ impl TextPrinter {
         }
         out.fill(array.len(), |_, _| {});
         Ok(())
+    }
+
+    fn print_strings(&self, values: &StringViewArray, out: &mut ColumnText) {
+        match self.ty.kind {
+            TypeKind::Bpchar => {
+                let width = if self.cast { 0 } else { typmod::length_parts(self.modifier).unwrap_or(0) };
+                out.fill(values.len(), |row, bytes| plain::print_bpchar(values.value(row), width, bytes));
+            }
+            TypeKind::Inet if self.cast => {
+                out.fill(values.len(), |row, bytes| plain::print_inet_cast(values.value(row), bytes));
+            }
+            _ => out.fill(values.len(), |row, bytes| bytes.extend_from_slice(values.value(row).as_bytes())),
+        }
+    }
+
+    fn print_moments(&self, array: &dyn Array, out: &mut ColumnText) {
+        match self.ty.kind {
+            TypeKind::Date => {
+                let values = array.as_primitive::<Date32Type>().values();
+                out.fill(array.len(), |row, bytes| datetime::print_date(values[row], self.style.date_style, bytes));
+            }
+            TypeKind::Time => {
+                let values = array.as_primitive::<Time64MicrosecondType>().values();
+                out.fill(array.len(), |row, bytes| datetime::print_time(values[row], bytes));
+            }
+            TypeKind::Timestamp => {
+                let values = array.as_primitive::<TimestampMicrosecondType>().values();
+                let style = self.style.date_style;
+                out.fill(array.len(), |row, bytes| datetime::print_timestamp(values[row], style, bytes));
+            }
+            TypeKind::TimestampTz => {
+                let values = array.as_primitive::<TimestampMicrosecondType>().values();
+                let (style, zone) = (self.style.date_style, &self.style.time_zone);
+                out.fill(array.len(), |row, bytes| datetime::print_timestamptz(values[row], style, zone, bytes));
+            }
+            _ => {
+                let values = array.as_primitive::<IntervalMonthDayNanoType>().values();
+                let style = self.style.interval_style;
+                out.fill(array.len(), |row, bytes| interval::print_interval(values[row], style, bytes));
+            }
+        }
     }
 
     fn print_numeric(&self, array: &dyn Array, out: &mut ColumnText) -> PgResult<()> {

@@ -245,6 +245,19 @@ impl Given {
         Ok(())
     }
 
+    fn check_direction(&self, direction: CopyDirection) -> PgResult<()> {
+        if self.force_quote != ColumnChoice::None && direction == CopyDirection::From {
+            return Err(PgError::unsupported("COPY force quote only available using COPY TO"));
+        }
+        if self.force_not_null.is_some() && direction == CopyDirection::To {
+            return Err(PgError::unsupported("COPY force not null only available using COPY FROM"));
+        }
+        if self.force_null.is_some() && direction == CopyDirection::To {
+            return Err(PgError::unsupported("COPY force null only available using COPY FROM"));
+        }
+        Ok(())
+    }
+
     fn check(self, direction: CopyDirection) -> PgResult<CopyOptions> {
         let mut options = CopyOptions::new(self.format);
         let csv = self.format == CopyFormat::Csv;
@@ -262,11 +275,11 @@ impl Given {
         if matches!(options.delimiter, b'\n' | b'\r') {
             return Err(invalid("COPY delimiter cannot be newline or carriage return"));
         }
-        if let Some(null) = self.null {
+        if let Some(null) = &self.null {
             if null.contains(['\n', '\r']) {
                 return Err(invalid("COPY null representation cannot use newline or carriage return"));
             }
-            options.null = null;
+            options.null.clone_from(null);
         }
         let delimiter = options.delimiter as char;
         if !csv && (delimiter.is_ascii_lowercase() || delimiter.is_ascii_digit() || matches!(delimiter, '\\' | '.')) {
@@ -297,15 +310,7 @@ impl Given {
         if let Some(escape) = &self.escape {
             options.escape = one_byte(escape, "escape")?;
         }
-        if self.force_quote != ColumnChoice::None && direction == CopyDirection::From {
-            return Err(PgError::unsupported("COPY force quote only available using COPY TO"));
-        }
-        if self.force_not_null.is_some() && direction == CopyDirection::To {
-            return Err(PgError::unsupported("COPY force not null only available using COPY FROM"));
-        }
-        if self.force_null.is_some() && direction == CopyDirection::To {
-            return Err(PgError::unsupported("COPY force null only available using COPY FROM"));
-        }
+        self.check_direction(direction)?;
         if self.format != CopyFormat::Binary && options.null.as_bytes().contains(&options.delimiter) {
             return Err(PgError::unsupported("COPY delimiter must not appear in the NULL specification"));
         }

@@ -178,15 +178,7 @@ impl<'a> Splitter<'_, 'a> {
             }
             match c {
                 "\\" => {
-                    self.begin(
-                        &[State::LevelStarted, State::Element, State::QuotedElement, State::ElementDelimited],
-                        at,
-                        "\\",
-                    )?;
-                    let next = body[at + 1..].chars().next().ok_or_else(|| self.unexpected_end())?;
-                    let so_far = &body[self.start..at];
-                    self.escaped.get_or_insert_with(|| so_far.to_owned()).push(next);
-                    at += 1 + next.len_utf8();
+                    at = self.escape(body, at)?;
                     solid = at;
                     continue;
                 }
@@ -233,6 +225,16 @@ impl<'a> Splitter<'_, 'a> {
             at += width;
         }
         Err(self.unexpected_end())
+    }
+
+    /// A backslash at `at` and the character it stands for; gives the position behind both.
+    fn escape(&mut self, body: &str, at: usize) -> PgResult<usize> {
+        let allowed = [State::LevelStarted, State::Element, State::QuotedElement, State::ElementDelimited];
+        self.begin(&allowed, at, "\\")?;
+        let next = body[at + 1..].chars().next().ok_or_else(|| self.unexpected_end())?;
+        let so_far = &body[self.start..at];
+        self.escaped.get_or_insert_with(|| so_far.to_owned()).push(next);
+        Ok(at + 1 + next.len_utf8())
     }
 
     /// A character of an element.
