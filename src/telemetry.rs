@@ -13,7 +13,11 @@ use crate::config::ConfigError;
 pub fn start(filter: &str) -> Result<(), ConfigError> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| ConfigError::new(format!("log.filter: {error}")).hint("Try info, warn or tributary=debug."))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     if log.try_init().is_err() {
         tracing::debug!("the log is already running");
     }

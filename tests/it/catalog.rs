@@ -41,11 +41,8 @@ fn every_system_relation_has_postgresqls_columns() {
             });
             let got: Vec<(String, u32)> =
                 statement.columns().iter().map(|column| (column.name().to_owned(), column.type_().oid())).collect();
-            let expect: Vec<(String, u32)> = relation
-                .columns
-                .iter()
-                .map(|column| (column.name.to_owned(), wire_type(column.type_oid)))
-                .collect();
+            let expect: Vec<(String, u32)> =
+                relation.columns.iter().map(|column| (column.name.to_owned(), wire_type(column.type_oid))).collect();
             assert_eq!(got, expect, "{name}");
         }
     });
@@ -109,10 +106,8 @@ fn oids_are_never_given_twice() {
         let mut seen = HashSet::new();
         for round in 0..40 {
             client.batch_execute("CREATE TABLE t (a int PRIMARY KEY)").await.expect("creates");
-            for row in client
-                .query("SELECT oid FROM pg_class WHERE relname IN ('t', 't_pkey')", &[])
-                .await
-                .expect("reads")
+            for row in
+                client.query("SELECT oid FROM pg_class WHERE relname IN ('t', 't_pkey')", &[]).await.expect("reads")
             {
                 let oid: u32 = row.get(0);
                 assert!(oid >= 16_384, "a user's object");

@@ -337,7 +337,7 @@ impl Definition {
             "standard_conforming_strings" | "row_security" if value == "off" => {
                 Err(PgError::unsupported(format!("{} = off is not supported", self.name)))
             }
-            "client_encoding" => match value.to_uppercase().replace(['-', '_'], "").as_str() {
+            "client_encoding" => match encoding_name(&value).as_str() {
                 "UTF8" | "UNICODE" => Ok("UTF8".to_owned()),
                 "SQLASCII" => Ok("SQL_ASCII".to_owned()),
                 _ => Err(bad()),
@@ -364,4 +364,9 @@ fn unit_hint(unit: &str) -> String {
         }
         _ => "Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".".to_owned(),
     }
+}
+
+/// An encoding's name as PostgreSQL compares it: letters and digits only, so `'utf-8'` with its quotes is UTF8 too.
+fn encoding_name(value: &str) -> String {
+    value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_uppercase()
 }
