@@ -231,10 +231,13 @@ fn first_objects(config: &EngineConfig) -> Vec<catalog::CatalogObject> {
 
 /// DataFusion's parts with ours over them. Our functions replace those of the same name.
 fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::common::Result<SessionState> {
-    let builder =
+    let mut builder =
         SessionStateBuilder::new_with_default_features().with_config(session_config(config)).with_runtime_env(runtime);
+    let defaults = std::mem::take(builder.expr_planners()).unwrap_or_default();
+    let planners = table_functions::expr_planners().into_iter().chain(defaults).collect();
     let analyzer = datafusion::optimizer::Analyzer::new();
     let mut state = builder
+        .with_expr_planners(planners)
         .with_relation_planners(table_functions::relation_planners())
         .with_analyzer_rules(pg::analyzer_rules(analyzer.rules))
         .build();

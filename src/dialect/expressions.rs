@@ -566,6 +566,9 @@ impl Rewriter<'_> {
             let postgres = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window);
             let engine = if postgres { self.functions.engine_name(&name) } else { name.clone() };
             function.name = ObjectName::from(vec![Ident::with_quote('"', engine)]);
+            if let (FunctionKind::Own, FunctionArguments::List(list)) = (kind, &mut function.args) {
+                self.place_named_arguments(&name, &mut list.args).map_err(|error| error.at(position))?;
+            }
             let kept = self.kept_function(function, &name, kind, position)?;
             return Ok(if postgres { form(Kind::Aggregated, &name, position, kept, null()) } else { kept });
         }

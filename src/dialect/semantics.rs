@@ -48,6 +48,9 @@ pub trait Functions {
 
     /// The engine's name for an aggregate or window function.
     fn engine_name(&self, name: &str) -> String;
+
+    /// Parameter names of one of our own functions; none if it takes arguments by position only.
+    fn parameters(&self, name: &str) -> Vec<String>;
 }
 
 /// Private relation for set operations: name prefix; operator and quantifier follow.

@@ -97,6 +97,13 @@ impl Functions for FunctionNames<'_> {
         aggregates::engine_name(name).to_owned()
     }
 
+    fn parameters(&self, name: &str) -> Vec<String> {
+        let scalar = self.0.scalar_functions().get(name).map(|function| function.signature());
+        let aggregate = || self.0.aggregate_functions().get(name).map(|function| function.signature());
+        let signature = scalar.or_else(aggregate);
+        signature.and_then(|signature| signature.parameter_names.clone()).unwrap_or_default()
+    }
+
     fn kind(&self, name: &str) -> FunctionKind {
         let state = self.0;
         if special::NAMES.contains(&name) {

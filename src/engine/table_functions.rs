@@ -14,12 +14,15 @@ mod components;
 mod funnel;
 mod retention;
 mod sessions;
+mod window_rules;
 
 use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
 
 use crate::dialect::sqlparser::ast::{FunctionArg, ObjectName, TableFactor};
 use call::Call;
@@ -48,6 +51,11 @@ const FUNCTIONS: &[TableFunction] = &[
 /// The planner of the reports, to be asked before DataFusion's own.
 pub(super) fn relation_planners() -> Vec<Arc<dyn RelationPlanner>> {
     vec![Arc::new(ReportPlanner)]
+}
+
+/// The planner of what our window functions ask of their windows.
+pub(super) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    vec![Arc::new(window_rules::WindowRules)]
 }
 
 /// Whether a report is called so.

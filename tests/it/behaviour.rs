@@ -74,6 +74,21 @@ fn reports_answer_over_the_wire() {
                 vec!["3|3|3", "4|3|3", "5|3|3"],
             ),
             (
+                format!(
+                    "SELECT (c).channel, (c).time_decay FROM (SELECT unnest(attribution(ts, event, event = 'pay', half_life => INTERVAL '1 hour')) AS c \
+                     FROM {EVENTS} AS e GROUP BY person_id) AS x"
+                ),
+                vec!["view|0.14285714285714285", "cart|0.2857142857142857", "pay|0.5714285714285714"],
+            ),
+            (
+                format!("SELECT person_id, sessionize(ts, INTERVAL '1 day') OVER (PARTITION BY person_id ORDER BY ts) FROM {EVENTS} AS e ORDER BY 1, ts"),
+                vec!["1|1", "1|1", "1|1", "2|1", "2|2"],
+            ),
+            (
+                format!("SELECT window_funnel(86400, ts, event = 'view', event = 'pay') OVER (PARTITION BY person_id) FROM {EVENTS} AS e ORDER BY 1 DESC LIMIT 1"),
+                vec!["2"],
+            ),
+            (
                 format!("WITH e AS {EVENTS} SELECT people FROM funnel(e, unit => person_id, ts => ts, steps => [event = 'view']) AS f WHERE f.step = 1"),
                 vec!["2"],
             ),
@@ -107,6 +122,14 @@ fn refusals_name_their_sqlstate() {
             (
                 format!("SELECT window_funnel(1, 'allow_reentry', ts, event = 'view') FROM {EVENTS} AS e"),
                 "22023 allow_reentry needs strict_order",
+            ),
+            (
+                format!("SELECT attribution(ts, event, true, colour => 1) FROM {EVENTS} AS e"),
+                "42883 function attribution has no such argument",
+            ),
+            (
+                format!("SELECT sessionize(ts, 1) OVER (PARTITION BY person_id) FROM {EVENTS} AS e"),
+                "42P20 sessionize needs ORDER BY",
             ),
             (
                 format!("SELECT window_funnel(1, ts, event = 'view', event) FROM {EVENTS} AS e"),

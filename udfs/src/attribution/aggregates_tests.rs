@@ -170,8 +170,8 @@ fn golden_journeys() {
                     unit + 1,
                     integer(journeys, "journey_no", at),
                     column("converted").as_boolean().value(at),
-                    id.is_valid(at).then(|| id.value(at).to_string()).unwrap_or_default(),
-                    value.is_valid(at).then(|| format!("{:?}", value.value(at))).unwrap_or_default(),
+                    if id.is_valid(at) { id.value(at).to_string() } else { String::new() },
+                    if value.is_valid(at) { format!("{:?}", value.value(at)) } else { String::new() },
                     integer(journeys, "path_length", at),
                 );
                 assert_eq!(&shown, line);

@@ -165,7 +165,8 @@ impl Argument {
             Self::AsOf => (TimeType::of(data_type).is_some(), "a time of the type of ts"),
         };
         let optional = !matches!(self, Self::Ts | Self::Channel | Self::Converted);
-        (!fine && !(optional && data_type.is_null())).then_some(wanted)
+        let left_out = optional && data_type.is_null();
+        (!fine && !left_out).then_some(wanted)
     }
 }
 

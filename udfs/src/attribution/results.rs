@@ -21,9 +21,10 @@ use crate::behaviour::time::times_of;
 use crate::error::PROGRAM_LIMIT_EXCEEDED;
 
 /// Which of the two lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Answer {
     /// One element for each journey.
+    #[default]
     Journeys,
     /// One element for each touch of a converting journey, with its credits.
     Credits,
@@ -164,12 +165,6 @@ struct Rows {
     models: Vec<(Model, Vec<f64>)>,
     scratch: Scratch,
     path: PathColumns,
-}
-
-impl Default for Answer {
-    fn default() -> Self {
-        Self::Journeys
-    }
 }
 
 /// The present journey as the models see it.
