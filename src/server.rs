@@ -25,6 +25,10 @@ use crate::wire::login::Door;
 use crate::wire::slots::{Failures, Slots};
 use crate::wire::tls;
 
+/// Stack of each thread. Reason: parser, planner and optimizer recurse, a frame of an unoptimised build is large, and
+/// NESTING_MAX levels must fit. Only pages that are touched cost memory.
+const STACK_BYTES: usize = 64 << 20;
+
 /// Why a server did not start.
 #[derive(Debug)]
 pub enum StartError {
@@ -296,6 +300,7 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime, StartError> {
     Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name(format!("tributary-{name}"))
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|error| StartError::System(format!("cannot start {name} threads: {error}")))
