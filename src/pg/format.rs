@@ -1,6 +1,6 @@
-//! The pattern functions: to_char, to_date, to_timestamp, to_number.
+//! to_char: PostgreSQL's template patterns for output. Reading by pattern (to_date, to_timestamp, to_number) is not here.
 //!
-//! PostgreSQL's template patterns, in the C locale, for dates, intervals and numbers. A pattern is read once and used
+//! The patterns are those of the C locale, for dates, intervals and numbers. A pattern is read once and used
 //! for a whole column. Names of months and days are English; currency and separators are those of the C locale.
 
 pub mod datetime_out;

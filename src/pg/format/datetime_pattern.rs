@@ -163,7 +163,7 @@ pub(crate) enum Node {
     Literal(char),
     /// A blank.
     Blank(char),
-    /// Punctuation, which any punctuation matches on input.
+    /// Punctuation.
     Separator(char),
 }
 

@@ -1,4 +1,4 @@
-//! to_char of numbers, and to_number.
+//! to_char of numbers.
 //!
 //! The pattern is walked over the number's digits as PostgreSQL does it, blank by blank, because its results are
 //! relied on to the last space.
