@@ -59,6 +59,10 @@ impl Rewriter<'_> {
         match parts.as_slice() {
             [one] => Ok(one.clone()),
             [.., schema, one] if FUNCTION_SCHEMAS.contains(&schema.as_str()) => Ok(one.clone()),
+            [.., schema, _] if !["public", "pg_temp"].contains(&schema.as_str()) => {
+                let message = format!("schema \"{schema}\" does not exist");
+                Err(PgError::new(sqlstate::INVALID_SCHEMA_NAME, message).at(self.at_name(name)))
+            }
             _ => Err(PgError::new(
                 sqlstate::UNDEFINED_FUNCTION,
                 format!("function {} does not exist", parts.join(".")),
@@ -340,6 +344,7 @@ impl Rewriter<'_> {
                 }
                 Ok(built)
             }
+            "OVERLAPS" => Ok(packed(Kind::Call, "overlaps", position, lefts.into_iter().chain(rights).collect())),
             _ => Err(unsupported(&format!("operator {symbol} between rows")).at(position)),
         }
     }
@@ -594,7 +599,8 @@ impl Rewriter<'_> {
                 )
                 .at(position));
             }
-            return Ok(call("unnest", vec![packed(Kind::Set, &name, position, operands)]));
+            let values = call("unnest", vec![packed(Kind::Set, &name, position, operands)]);
+            return Ok(super::semantics::json_typed(&name, values, position));
         }
         if name == "row" {
             return Ok(packed(Kind::Row, "", position, operands));

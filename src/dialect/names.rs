@@ -66,10 +66,6 @@ fn weak(expr: &Expr) -> Option<String> {
         Expr::TypedString(typed) => Some(type_name(&typed.data_type)),
         Expr::Interval(_) => Some("interval".to_owned()),
         Expr::Case { .. } => Some("case".to_owned()),
-        Expr::Value(value) => match value.value {
-            super::sqlparser::ast::Value::Boolean(_) => Some("bool".to_owned()),
-            _ => None,
-        },
         _ => None,
     }
 }

@@ -105,6 +105,8 @@ pub struct Rewriter<'a> {
     pub(super) positive: bool,
     /// Whether set-returning functions may stand here.
     pub(super) sets_allowed: bool,
+    /// Names that the query's ORDER BY uses: they must stay visible.
+    ordered_by: Vec<String>,
     serial: usize,
     /// Queries around the one in hand, itself included.
     depth: usize,
@@ -124,7 +126,16 @@ pub(super) fn unsupported(what: &str) -> PgError {
 impl<'a> Rewriter<'a> {
     /// A pass over one statement.
     pub fn new(source: &'a SourceText, functions: &'a dyn Functions) -> Rewriter<'a> {
-        Rewriter { source, functions, filtering: false, positive: true, sets_allowed: false, serial: 0, depth: 0 }
+        Rewriter {
+            source,
+            functions,
+            filtering: false,
+            positive: true,
+            sets_allowed: false,
+            ordered_by: Vec::new(),
+            serial: 0,
+            depth: 0,
+        }
     }
 
     /// Rewrites whatever a statement holds of queries and expressions.
@@ -233,7 +244,23 @@ impl<'a> Rewriter<'a> {
                 }
             }
         }
-        self.body(&mut query.body, settle)?;
+        if let (SetExpr::Select(select), Some(OrderBy { kind: OrderByKind::Expressions(keys), .. })) =
+            (query.body.as_mut(), &mut query.order_by)
+        {
+            hide_shadowing_aliases(select, keys);
+        }
+        let keys = match &query.order_by {
+            Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) => keys.as_slice(),
+            _ => &[],
+        };
+        let names = keys.iter().filter_map(|key| match &key.expr {
+            Expr::Identifier(ident) => Some(folded(ident)),
+            _ => None,
+        });
+        let outer = std::mem::replace(&mut self.ordered_by, names.collect());
+        let done = self.body(&mut query.body, settle);
+        self.ordered_by = outer;
+        done?;
         self.tail(query)
     }
 
@@ -410,7 +437,7 @@ impl<'a> Rewriter<'a> {
             }
             let count = seen.entry(name.clone()).or_insert(0);
             *count += 1;
-            let first = *count == 1 && !wild;
+            let first = *count == 1 && (!wild || self.ordered_by.contains(&name));
             let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
             if plain && first && matches!(item, SelectItem::UnnamedExpr(_)) {
                 *item = SelectItem::UnnamedExpr(expr);
@@ -555,17 +582,22 @@ impl<'a> Rewriter<'a> {
         let lateral = operands.iter().any(mentions_columns);
         let several = function == "unnest" && operands.len() > 1;
         let scalar = !matches!(self.functions.kind(&function), FunctionKind::Set);
-        let column =
-            alias.as_ref().filter(|one| one.columns.is_empty()).map_or(function.clone(), |one| folded(&one.name));
         let mut items = Vec::new();
         let columns = self.functions.columns(&function);
+        // The name of a single output parameter wins over the alias, the alias over the function's name.
+        let column = match (columns.as_slice(), alias.as_ref().filter(|one| one.columns.is_empty())) {
+            ([only], _) => (*only).to_owned(),
+            (_, Some(alias)) => folded(&alias.name),
+            _ => function.clone(),
+        };
         if function.ends_with("_to_recordset") || function.ends_with("_to_record") {
             return records(&function, operands, alias, position, factor);
         }
         if columns.len() > 1 {
             for (index, name) in columns.into_iter().enumerate() {
                 let list = packed(Kind::Set, &format!("{function}/{index}"), position, operands.clone());
-                items.push(aliased(call("unnest", vec![list]), name));
+                let values = call("unnest", vec![list]);
+                items.push(aliased(json_typed(&format!("{function}/{index}"), values, position), name));
             }
         } else if several {
             for (index, one) in operands.into_iter().enumerate() {
@@ -578,7 +610,8 @@ impl<'a> Rewriter<'a> {
             items.push(aliased(packed(Kind::Call, &function, position, operands), &column));
         } else {
             let list = packed(Kind::Set, &function, position, operands);
-            items.push(aliased(call("unnest", vec![list.clone()]), &column));
+            let values = json_typed(&function, call("unnest", vec![list.clone()]), position);
+            items.push(aliased(values, &column));
             if ordinality {
                 let numbers = packed(Kind::Set, "\u{2}ordinality", position, vec![list]);
                 items.push(aliased(call("unnest", vec![numbers]), "ordinality"));
@@ -590,6 +623,23 @@ impl<'a> Rewriter<'a> {
         *factor = TableFactor::Derived { lateral, subquery, alias: Some(alias.unwrap_or(default_alias)), sample: None };
         Ok(())
     }
+}
+
+/// Values out of a list have forgotten that they are JSON: a cast tells them again.
+pub(super) fn json_typed(function: &str, values: Expr, position: usize) -> Expr {
+    let data_type = match function {
+        "json_array_elements" | "json_each/1" => super::sqlparser::ast::DataType::JSON,
+        "jsonb_array_elements" | "jsonb_each/1" => super::sqlparser::ast::DataType::JSONB,
+        _ => return values,
+    };
+    let target = Expr::Cast {
+        kind: super::sqlparser::ast::CastKind::Cast,
+        expr: Box::new(null()),
+        data_type,
+        array: false,
+        format: None,
+    };
+    form(Kind::Cast, "", position, values, target)
 }
 
 /// `FROM json_to_recordset(x) AS t(a int, b text)`: each column is a field of each element, cast to its type.
@@ -607,7 +657,19 @@ fn records(
     };
     let Some(mut alias) = alias else { return Err(missing()) };
     let lateral = operands.iter().any(mentions_columns);
-    let value = Expr::Identifier(Ident::with_quote('"', "value"));
+    // The elements come out of a list, which forgets that they are JSON.
+    let json = Expr::Cast {
+        kind: super::sqlparser::ast::CastKind::Cast,
+        expr: Box::new(null()),
+        data_type: if function.starts_with("jsonb") {
+            super::sqlparser::ast::DataType::JSONB
+        } else {
+            super::sqlparser::ast::DataType::JSON
+        },
+        array: false,
+        format: None,
+    };
+    let value = form(Kind::Cast, "", position, Expr::Identifier(Ident::with_quote('"', "value")), json);
     let mut items = Vec::new();
     for column in &mut alias.columns {
         let Some(data_type) = column.data_type.take() else { return Err(missing()) };
@@ -658,6 +720,34 @@ fn restore_args(factor: &mut TableFactor, function: &str, list: Vec<FunctionArg>
             *alias = name;
         }
         _ => {}
+    }
+}
+
+/// Inside an ORDER BY expression a name means an input column, alone it means an output column. DataFusion takes the
+/// output column in both places, so an output name that such an expression mentions is hidden from it.
+fn hide_shadowing_aliases(select: &mut Select, keys: &mut [OrderByExpr]) {
+    let mut mentioned = Vec::new();
+    for key in keys.iter().filter(|key| !matches!(key.expr, Expr::Identifier(_))) {
+        let _flow = super::sqlparser::ast::visit_expressions(&key.expr, |one| {
+            if let Expr::Identifier(ident) = one {
+                mentioned.push(folded(ident));
+            }
+            std::ops::ControlFlow::<()>::Continue(())
+        });
+    }
+    for (index, item) in select.projection.iter_mut().enumerate() {
+        let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
+        let name = folded(alias);
+        let same = matches!(expr, Expr::Identifier(ident) if folded(ident) == name);
+        if same || !mentioned.contains(&name) {
+            continue;
+        }
+        for key in keys.iter_mut() {
+            if matches!(&key.expr, Expr::Identifier(ident) if folded(ident) == name) {
+                key.expr = Expr::value(Value::Number((index + 1).to_string(), false));
+            }
+        }
+        *alias = Ident::with_quote('"', format!("{name}{HIDDEN}o{index}"));
     }
 }
 

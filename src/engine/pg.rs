@@ -85,11 +85,12 @@ pub(super) struct FunctionNames<'a>(pub &'a SessionState);
 
 impl Functions for FunctionNames<'_> {
     fn columns(&self, name: &str) -> Vec<&'static str> {
-        let procs = signatures::signatures().procs(name);
+        // unnest has columns only for text search vectors.
+        let procs = if name == "unnest" { &[] } else { signatures::signatures().procs(name) };
         procs
             .iter()
             .map(|one| &one.columns)
-            .find(|columns| columns.len() > 1)
+            .find(|columns| !columns.is_empty())
             .map_or_else(Vec::new, |columns| columns.iter().map(|(name, _)| *name).collect())
     }
 

@@ -79,8 +79,13 @@ impl Harness {
 
     /// A connection as the superuser.
     pub async fn connect(&self) -> Client {
+        self.connect_as("tributary").await
+    }
+
+    /// A connection as a role.
+    pub async fn connect_as(&self, user: &str) -> Client {
         let server = self.server.as_ref().expect("runs until dropped");
-        let url = format!("host=127.0.0.1 port={} user=tributary dbname=tributary", server.address().port());
+        let url = format!("host=127.0.0.1 port={} user={user} dbname=tributary", server.address().port());
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("connects");
         tokio::spawn(async move {
             // The client's own calls report why a connection ended.

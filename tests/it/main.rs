@@ -9,6 +9,7 @@ mod demo;
 mod dml;
 mod examples;
 mod harness;
+mod oracle;
 mod raw_client;
 mod readme;
 mod scan;

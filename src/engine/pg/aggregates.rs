@@ -84,6 +84,10 @@ pub(super) fn finished(scope: &Scope<'_>, name: &str, expr: Expr) -> Result<Type
     let value = scope.typed(first)?;
     let exact = matches!(value.of.oid, oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC);
     match name {
+        // The engine compares intervals field by field, PostgreSQL by length.
+        "min" | "max" if value.of.oid == oid::INTERVAL => {
+            Err(PgError::unsupported(format!("{name} of intervals is not supported yet")))
+        }
         "avg" if exact => average(scope, &expr, value),
         "variance" | "var_samp" | "var_pop" | "stddev" | "stddev_samp" | "stddev_pop" if exact => {
             variance(scope, name, &expr, value)

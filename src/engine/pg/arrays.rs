@@ -232,7 +232,7 @@ pub(super) fn set_function(
     };
     let Some((targets, result)) = concrete(&inputs, &found.arguments, found.proc.result) else {
         let message = "could not determine polymorphic type because input has type unknown";
-        return Err(placed(PgError::new(sqlstate::INDETERMINATE_DATATYPE, message), at));
+        return Err(placed(PgError::new(sqlstate::DATATYPE_MISMATCH, message), at));
     };
     let mut coerced = Vec::with_capacity(arguments.len());
     for (value, target) in arguments.into_iter().zip(&targets) {

@@ -391,6 +391,11 @@ fn bitmaps(array: &ArrayRef, from: Oid, to: Oid) -> Result<ArrayRef, PgError> {
     Ok(Arc::new(builder.finish()))
 }
 
+/// A value as its type's output function prints it.
+pub(super) fn printed(call: &Call<'_>, values: &[ColumnarValue]) -> Result<ColumnarValue, PgError> {
+    over_arrays(call, values, |arrays, _| print_all(call, &arrays[0], call.arguments[0].oid))
+}
+
 /// Prints every value as its type's output function does.
 pub(super) fn print_all(call: &Call<'_>, array: &ArrayRef, from: Oid) -> Result<ArrayRef, PgError> {
     let style = style_of(call);

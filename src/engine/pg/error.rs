@@ -223,11 +223,18 @@ const KNOWN: &[(&str, &str, &str, SqlState, &str)] = &[
     ),
     ("Invalid function", "Invalid function '", "'", sqlstate::UNDEFINED_FUNCTION, "function {} does not exist"),
     (
-        "Aggregate functions are not allowed in WHERE",
+        "Aggregate functions are not allowed in the WHERE",
         "",
         "",
         sqlstate::GROUPING_ERROR,
         "aggregate functions are not allowed in WHERE",
+    ),
+    (
+        "Aggregate function calls cannot be nested",
+        "",
+        "",
+        sqlstate::GROUPING_ERROR,
+        "aggregate function calls cannot be nested",
     ),
     (
         "Inconsistent data length across values list",

@@ -63,6 +63,9 @@ impl Implementation {
 }
 
 fn find(code: &str) -> Option<Implementation> {
+    if code == "output_text" {
+        return Implementation::strict(super::casts::printed);
+    }
     arithmetic::find(code)
         .or_else(|| numeric::find(code))
         .or_else(|| datetime::find(code))

@@ -46,7 +46,7 @@ pub(super) fn infix(scope: &Scope<'_>, name: &str, left: Typed, right: Typed, at
     let declared = [row.left, row.right];
     let Some((arguments, result)) = concrete(&[left_oid, right_oid], &declared, row.result) else {
         let message = "could not determine polymorphic type because input has type unknown";
-        return Err(placed(PgError::new(sqlstate::INDETERMINATE_DATATYPE, message), at));
+        return Err(placed(PgError::new(sqlstate::DATATYPE_MISMATCH, message), at));
     };
     // An undecided array operand of an array operator: the other side's array type.
     let left = scope.coerce(left, PgType::plain(arguments[0]), Context::Implicit)?;

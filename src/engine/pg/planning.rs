@@ -113,6 +113,13 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Typed>, at: usi
         return done;
     }
     let inputs: Vec<Oid> = arguments.iter().map(|one| one.of.oid).collect();
+    if let [value] = arguments.as_slice() {
+        if value.unknown() {
+            if let Some(cast) = function_style_cast(scope, name, &arguments)? {
+                return Ok(cast);
+            }
+        }
+    }
     let found = match resolve_function(name, &inputs) {
         Resolution::Found(found) => found,
         missing => {
@@ -128,12 +135,25 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Typed>, at: usi
     }
     let Some((targets, result)) = concrete(&inputs, &found.arguments, found.proc.result) else {
         let message = "could not determine polymorphic type because input has type unknown";
-        return Err(placed(PgError::new(sqlstate::INDETERMINATE_DATATYPE, message), at));
+        return Err(placed(PgError::new(sqlstate::DATATYPE_MISMATCH, message), at));
     };
     let mut coerced = Vec::with_capacity(arguments.len());
+    // concat() and format() print whatever they are given.
+    let prints = found.proc.code.starts_with("text_concat") || found.proc.code.starts_with("text_format");
     for (value, target) in arguments.into_iter().zip(&targets) {
         let target = if *target == oid::UNKNOWN { oid::TEXT } else { *target };
-        coerced.push(scope.coerce(value, PgType::plain(target), Context::Implicit)?);
+        let value = scope.coerce(value, PgType::plain(target), Context::Implicit)?;
+        coerced.push(if prints && target != oid::TEXT {
+            kernels::call("output_text", vec![value], oid::TEXT)?
+        } else {
+            value
+        });
+    }
+    // The functions behind casts are called by their type's name.
+    if let [value] = coerced.as_slice() {
+        if signatures().type_named(name) == Some(result) && !kernels::implemented(found.proc.code) {
+            return scope.coerce(value.clone(), PgType::plain(result), Context::Explicit);
+        }
     }
     kernels::proc_call(found.proc, coerced, result).map_err(|error| placed(error, at))
 }
@@ -175,7 +195,7 @@ fn argument(scope: &Scope<'_>, name: &str, arguments: Vec<Typed>, at: usize) -> 
     };
     let Some((targets, _)) = concrete(&inputs, &found.arguments, oid::TEXT) else {
         let message = "could not determine polymorphic type because input has type unknown";
-        return Err(placed(PgError::new(sqlstate::INDETERMINATE_DATATYPE, message), at));
+        return Err(placed(PgError::new(sqlstate::DATATYPE_MISMATCH, message), at));
     };
     let Some(value) = arguments.into_iter().nth(index) else { return Err(PgError::internal("argument out of range")) };
     let target = match targets[index] {
@@ -317,9 +337,14 @@ fn limit(scope: &Scope<'_>, clause: &str, value: Typed, at: usize) -> Result<Typ
     if !value.unknown() && super::coerce::pathway(from, oid::INT8, Context::Assignment).is_none() {
         return Err(placed(PgError::new(sqlstate::DATATYPE_MISMATCH, message()), at));
     }
+    let written = match &value.expr {
+        Expr::Literal(ScalarValue::Int32(Some(count)), _) => Some(i64::from(*count)),
+        Expr::Literal(ScalarValue::Int64(Some(count)), _) => Some(*count),
+        _ => None,
+    };
     let number = scope.coerce(value, PgType::plain(oid::INT8), Context::Assignment)?;
-    if let Expr::Literal(ScalarValue::Int64(Some(count)), _) = &number.expr {
-        if *count < 0 {
+    if let Some(count) = written {
+        if count < 0 {
             let code = if clause == "LIMIT" {
                 sqlstate::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE
             } else {

@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, Volatility};
 use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
@@ -151,6 +151,10 @@ impl Scope<'_> {
             }
             _ => {}
         }
+        let expr = match expr {
+            Expr::ScalarSubquery(subquery) => Expr::ScalarSubquery(nullable_subquery(subquery)?),
+            other => other,
+        };
         let (_, typed_field) = expr.to_field(self.schema).map_err(super::map_error)?;
         let of = of_field(&typed_field);
         let wanted = arrow_type(of).ok();
@@ -287,6 +291,35 @@ impl Scope<'_> {
         let message = format!("{what} could not convert type {other} to {first}");
         placed(PgError::new(sqlstate::CANNOT_COERCE, message), at)
     }
+}
+
+/// A scalar subquery of no rows is NULL, whatever its column promises; the engine would refuse the NULL. Aggregates over
+/// everything always give a row and stay as they are.
+fn nullable_subquery(subquery: Subquery) -> Result<Subquery, PgError> {
+    let mut root = subquery.subquery.as_ref();
+    while let LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_) = root {
+        match root.inputs().first() {
+            Some(input) => root = input,
+            None => break,
+        }
+    }
+    let one_row = matches!(root, LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty());
+    let schema = subquery.subquery.schema();
+    if one_row || schema.fields().len() != 1 || schema.field(0).is_nullable() {
+        return Ok(subquery);
+    }
+    let column = schema.columns().remove(0);
+    let field = Arc::new(schema.field(0).as_ref().clone().with_nullable(true));
+    let name = format!("nullable_{}", field.data_type());
+    let of = of_field(&field);
+    let function =
+        PgFunction::new(name, vec![of], of, field, |_, values| Ok(values[0].clone()), true, Volatility::Immutable);
+    let shown = column.name.clone();
+    let plan = LogicalPlanBuilder::from((*subquery.subquery).clone())
+        .project([function.call(vec![Expr::Column(column)]).alias(shown)])
+        .and_then(|builder| builder.build())
+        .map_err(super::map_error)?;
+    Ok(Subquery { subquery: Arc::new(plan), ..subquery })
 }
 
 /// Whether an Arrow type already is the carrier of a PostgreSQL type.

@@ -52,7 +52,7 @@ fn lengths(code: &str) -> Option<Implementation> {
                 count(found.map_or(0, |at| at + 1))
             })
         }),
-        "text_starts_with" => Implementation::strict(|call, values| {
+        "text_starts_with" | "starts_with" => Implementation::strict(|call, values| {
             bools(call, values, |row| Ok(Some(row.text(0).starts_with(row.text(1)))))
         }),
         "ascii" => Implementation::strict(|call, values| {
