@@ -707,7 +707,7 @@ fn records(
 
 /// Puts a function's arguments back; its name stands without the schema.
 fn restore_args(factor: &mut TableFactor, function: &str, list: Vec<FunctionArg>, name: Option<TableAlias>) {
-    let bare = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_quote('"', function))]);
+    let bare = ObjectName(vec![ObjectNamePart::Identifier(Ident::new(function))]);
     match factor {
         TableFactor::Table { args: Some(args), alias, name: called, .. } => {
             *called = bare;
