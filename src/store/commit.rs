@@ -200,6 +200,8 @@ pub(crate) fn run(shared: &Shared) {
             shared.wake_maintenance();
         }
     }
+    // Whoever still waits for room is told that there will be none: an answer dropped says so.
+    shared.committer().parked.clear();
 }
 
 impl Committer {

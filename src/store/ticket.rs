@@ -37,7 +37,7 @@ pub struct Ticket {
     shared: Arc<Shared>,
 }
 
-/// The other end; dropped unanswered it answers that the store is closed.
+/// The other end; dropped unanswered it answers that the store is closed, or in a panic that the outcome is unknown.
 #[derive(Debug)]
 pub(crate) struct Answer {
     shared: Arc<Shared>,
@@ -116,6 +116,7 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.resolve(Err(StoreError::closed()));
+        let unknown = std::thread::panicking();
+        self.resolve(Err(if unknown { StoreError::outcome_unknown() } else { StoreError::closed() }));
     }
 }

@@ -207,3 +207,19 @@ fn the_background_threads_flush_checkpoint_and_merge_by_themselves() {
     store.close().unwrap();
     assert_eq!(ids(&open(dir.path()).unwrap()), (0..next).collect::<Vec<_>>());
 }
+
+#[test]
+fn who_waits_for_room_when_the_store_closes_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig { background: false, parts_soft: 0, parts_hard: 4, ..StoreConfig::at(dir.path()) };
+    let store = open_config(&config).unwrap();
+    create(&store);
+    insert(&store, [1]);
+    store.flush(TABLE).unwrap();
+    let idle = store.begin(Isolation::ReadCommitted);
+    let waiting = put_rows(&store, [2]);
+    store.close().unwrap();
+    assert_eq!(waiting.wait().unwrap_err().sqlstate, "57P01");
+    drop(idle);
+    assert_eq!(ids(&open(dir.path()).unwrap()), [1]);
+}
