@@ -405,7 +405,7 @@ impl<'a> Walk<'a> {
             cut: None,
         };
         if pattern.plus || pattern.minus {
-            this.sign_written = !(pattern.plus && !pattern.minus);
+            this.sign_written = !pattern.plus || pattern.minus;
         } else {
             this.bracket &= negative || !pattern.fill;
             this.sign_written = !negative && pattern.fill && !pattern.sign;
