@@ -583,7 +583,8 @@ impl<'a> Rewriter<'a> {
         let several = function == "unnest" && operands.len() > 1;
         let scalar = !matches!(self.functions.kind(&function), FunctionKind::Set);
         let mut items = Vec::new();
-        let columns = self.functions.columns(&function);
+        // unnest of a tsvector has columns of its own; that of an array, the only one here, has none.
+        let columns = if function == "unnest" { Vec::new() } else { self.functions.columns(&function) };
         // The name of a single output parameter wins over the alias, the alias over the function's name.
         let column = match (columns.as_slice(), alias.as_ref().filter(|one| one.columns.is_empty())) {
             ([only], _) => (*only).to_owned(),
