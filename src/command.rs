@@ -171,7 +171,7 @@ fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
     let verdict = match outcome {
         Ok(verdict) => verdict,
         Err(message) => {
-            server.stop();
+            stop(server);
             return Err(Failure { code: 1, message });
         }
     };
@@ -186,7 +186,7 @@ fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
         );
         wait_for_signal()?;
     }
-    server.stop();
+    stop(server);
     if let Some(directory) = temporary
         && let Err(error) = std::fs::remove_dir_all(&directory)
     {
@@ -196,6 +196,13 @@ fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
         return Err(Failure { code: 1, message: format!("{} figures are not as expected", verdict.failed) });
     }
     Ok(())
+}
+
+/// Stops the demo's server; a store that did not close cleanly recovers at its next start, so it is only said.
+fn stop(server: Server) {
+    if let Err(error) = server.stop() {
+        eprintln!("tributary: {error}");
+    }
 }
 
 fn answer_questions(server: &Server, config: &Config) -> Result<demo::Verdict, String> {

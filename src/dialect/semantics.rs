@@ -430,10 +430,10 @@ impl<'a> Rewriter<'a> {
                 SelectItem::ExprWithAliases { .. } => return Err(unsupported("a list of column aliases")),
                 SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => continue,
             };
-            if let Expr::Identifier(ident) = &expr {
-                if let Some(called) = self.keyword_function(ident, self.at(&expr)) {
-                    expr = called;
-                }
+            if let Expr::Identifier(ident) = &expr
+                && let Some(called) = self.keyword_function(ident, self.at(&expr))
+            {
+                expr = called;
             }
             let count = seen.entry(name.clone()).or_insert(0);
             *count += 1;
@@ -477,10 +477,10 @@ impl<'a> Rewriter<'a> {
             }
         }
         // GROUP BY () alone is one group.
-        if let [Expr::Tuple(empty)] = keys.as_slice() {
-            if empty.is_empty() {
-                keys.clear();
-            }
+        if let [Expr::Tuple(empty)] = keys.as_slice()
+            && empty.is_empty()
+        {
+            keys.clear();
         }
         Ok(())
     }

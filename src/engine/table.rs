@@ -92,11 +92,6 @@ impl ReadRows {
         Self { own: Arc::new(own.collect()), snapshot: Some(Arc::clone(txn.snapshot())) }
     }
 
-    /// The rows of a snapshot.
-    pub(crate) fn of_snapshot(snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot: Some(snapshot), own: Arc::default() }
-    }
-
     /// The sources of a table, committed ones first.
     pub(crate) fn sources(&self, table: &TableObject) -> Result<Vec<Arc<dyn RowSource>>, PgError> {
         let own = self.own.get(&table.oid);

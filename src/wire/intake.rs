@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use tokio::io::AsyncRead;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::Instant;
 use tributary_pg::error::PgError;
 
 use super::frame::{FrameFault, FrameReader};
@@ -21,13 +20,11 @@ const MESSAGES_MAX: usize = 256;
 /// Limit: bytes of messages read ahead. One larger message is let in when nothing else waits.
 const BYTES_MAX: usize = 4 << 20;
 
-/// A message with the time of its arrival; its share of the byte bound is given back when it is dropped.
+/// A message; its share of the byte bound is given back when it is dropped.
 #[derive(Debug)]
 pub struct Incoming {
     /// The message, or what is wrong with it: the session's last.
     pub message: Result<Frontend, PgError>,
-    /// When it was complete.
-    pub arrived_at: Instant,
     _share: OwnedSemaphorePermit,
 }
 
@@ -85,7 +82,7 @@ pub async fn read_messages<R: AsyncRead + Unpin>(
         let broken = message.is_err();
         let share = u32::try_from(body_bytes.min(BYTES_MAX)).unwrap_or(u32::MAX);
         let Ok(share) = Arc::clone(&feed.bytes).acquire_many_owned(share).await else { return };
-        let incoming = Incoming { message, arrived_at: Instant::now(), _share: share };
+        let incoming = Incoming { message, _share: share };
         if feed.queue.send(incoming).await.is_err() || broken {
             return;
         }

@@ -143,7 +143,7 @@ impl CopyIn {
 
     /// Where the input stands, for CONTEXT.
     pub fn context(&self) -> String {
-        self.reader.context().line(self.rows as u64 + 1)
+        self.reader.context().line(self.rows + 1)
     }
 
     /// Takes the next bytes, cut anywhere.

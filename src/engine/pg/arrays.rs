@@ -1,9 +1,7 @@
 //! Arrays while planning: constructors, subscripts, ANY and ALL, and functions that return sets as lists.
 
-use std::sync::Arc;
-
 use arrow::array::Array;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::DataType;
 use datafusion::functions_nested::make_array::make_array_udf;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Expr, Operator, lit};
@@ -263,9 +261,4 @@ pub(super) fn set_function(
     }
     let list = array_of(result).unwrap_or(result);
     kernels::call(found.proc.code, coerced, list).map_err(|error| placed(error, at))
-}
-
-/// The Arrow list over a list type, for functions that return sets of arrays.
-pub(super) fn list_over(item: DataType) -> DataType {
-    DataType::List(Arc::new(Field::new("item", item, true)))
 }

@@ -40,11 +40,6 @@ impl Call<'_> {
         SessionVars::of(self.options)
     }
 
-    /// A setting of the session.
-    pub fn setting(&self, name: &str) -> Option<String> {
-        self.session().and_then(|session| session.setting(name))
-    }
-
     /// Arrow type of the result.
     pub fn data_type(&self) -> &DataType {
         self.field.data_type()
@@ -172,9 +167,4 @@ pub(super) fn over_arrays(
         return ScalarValue::try_from_array(&array, 0).map(ColumnarValue::Scalar).map_err(super::map_error);
     }
     Ok(ColumnarValue::Array(array))
-}
-
-/// All rows NULL, of the call's type.
-pub(super) fn nulls(call: &Call<'_>, rows: usize) -> ArrayRef {
-    new_null_array(call.data_type(), rows)
 }

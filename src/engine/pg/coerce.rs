@@ -30,13 +30,14 @@ pub fn pathway(from: Oid, to: Oid, context: Context) -> Option<Pathway> {
             _ => Pathway::Function,
         });
     }
-    if let (Some(source), Some(target)) = (element_of(from), element_of(to)) {
-        if to != oid::OIDVECTOR && to != oid::INT2VECTOR {
-            return pathway(source, target, context).map(|inner| match inner {
-                Pathway::Relabel => Pathway::Relabel,
-                _ => Pathway::Array,
-            });
-        }
+    if let (Some(source), Some(target)) = (element_of(from), element_of(to))
+        && to != oid::OIDVECTOR
+        && to != oid::INT2VECTOR
+    {
+        return pathway(source, target, context).map(|inner| match inner {
+            Pathway::Relabel => Pathway::Relabel,
+            _ => Pathway::Array,
+        });
     }
     let through_text = (context >= Context::Assignment && category(to) == b'S')
         || (context >= Context::Explicit && category(from) == b'S');

@@ -76,10 +76,12 @@ pub(super) fn prefix(scope: &Scope<'_>, name: &str, operand: Typed, at: usize) -
 }
 
 fn build(scope: &Scope<'_>, row: &OperatorRow, left: Typed, right: Typed, result: Oid) -> Result<Typed, PgError> {
-    if let Some(operator) = comparison_operator(row.name) {
-        if result == oid::BOOL && comparable(left.of.oid) && comparable(right.of.oid) {
-            return compare(scope, operator, left, right);
-        }
+    if let Some(operator) = comparison_operator(row.name)
+        && result == oid::BOOL
+        && comparable(left.of.oid)
+        && comparable(right.of.oid)
+    {
+        return compare(scope, operator, left, right);
     }
     match row.code {
         "textlike" | "bpcharlike" | "namelike" => like(scope, left, right, false, false),
@@ -279,11 +281,6 @@ fn padded(scope: &Scope<'_>, value: Typed) -> Result<Typed, PgError> {
     let length = Typed::new(Expr::Literal(ScalarValue::Int32(Some(value.of.typmod - 4)), None), oid::INT4);
     let _scope = scope;
     kernels::call("bpchar_pad", vec![value, length], oid::TEXT)
-}
-
-/// Negates a condition.
-pub(super) fn not(value: Expr) -> Expr {
-    Expr::Not(Box::new(value))
 }
 
 /// A same-type Arrow cast.

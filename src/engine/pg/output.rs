@@ -15,7 +15,7 @@ const COLUMN_KEY: &str = "pg.column";
 
 /// One column per field of the plan, under the names the user knows.
 pub(in crate::engine) fn output_columns(plan: &LogicalPlan) -> Vec<OutputColumn> {
-    plan.schema().fields().iter().map(|field| column(field)).collect()
+    plan.schema().fields().iter().map(column).collect()
 }
 
 fn column(field: &Arc<Field>) -> OutputColumn {

@@ -113,12 +113,11 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Typed>, at: usi
         return done;
     }
     let inputs: Vec<Oid> = arguments.iter().map(|one| one.of.oid).collect();
-    if let [value] = arguments.as_slice() {
-        if value.unknown() {
-            if let Some(cast) = function_style_cast(scope, name, &arguments)? {
-                return Ok(cast);
-            }
-        }
+    if let [value] = arguments.as_slice()
+        && value.unknown()
+        && let Some(cast) = function_style_cast(scope, name, &arguments)?
+    {
+        return Ok(cast);
     }
     let found = match resolve_function(name, &inputs) {
         Resolution::Found(found) => found,
@@ -150,10 +149,11 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Typed>, at: usi
         });
     }
     // The functions behind casts are called by their type's name.
-    if let [value] = coerced.as_slice() {
-        if signatures().type_named(name) == Some(result) && !kernels::implemented(found.proc.code) {
-            return scope.coerce(value.clone(), PgType::plain(result), Context::Explicit);
-        }
+    if let [value] = coerced.as_slice()
+        && signatures().type_named(name) == Some(result)
+        && !kernels::implemented(found.proc.code)
+    {
+        return scope.coerce(value.clone(), PgType::plain(result), Context::Explicit);
     }
     kernels::proc_call(found.proc, coerced, result).map_err(|error| placed(error, at))
 }
@@ -343,15 +343,15 @@ fn limit(scope: &Scope<'_>, clause: &str, value: Typed, at: usize) -> Result<Typ
         _ => None,
     };
     let number = scope.coerce(value, PgType::plain(oid::INT8), Context::Assignment)?;
-    if let Some(count) = written {
-        if count < 0 {
-            let code = if clause == "LIMIT" {
-                sqlstate::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE
-            } else {
-                sqlstate::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE
-            };
-            return Err(PgError::new(code, format!("{clause} must not be negative")));
-        }
+    if let Some(count) = written
+        && count < 0
+    {
+        let code = if clause == "LIMIT" {
+            sqlstate::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE
+        } else {
+            sqlstate::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE
+        };
+        return Err(PgError::new(code, format!("{clause} must not be negative")));
     }
     Ok(number)
 }

@@ -23,7 +23,7 @@ use tributary_pg::sqlstate;
 use super::call::Call;
 use super::kernels::{Decimal, numeric};
 use super::signatures::{Oid, display_name, element_of, oid};
-use super::types::{PgType, arrow_type, field, field_over, numeric_parts};
+use super::types::{PgType, arrow_type, numeric_parts};
 use crate::engine::session_vars::SessionVars;
 
 /// Settings that shape text.
@@ -302,10 +302,4 @@ fn lists(
         values = listed(values, lengths, all, level_type)?;
     }
     Ok(values)
-}
-
-/// The field of a constant, for callers that keep values.
-pub(super) fn constant_field(of: PgType, value: &ScalarValue) -> Result<Field, PgError> {
-    let plain = field("", of, true)?;
-    Ok(if *plain.data_type() == value.data_type() { plain } else { field_over("", of, value.data_type(), true) })
 }

@@ -99,7 +99,7 @@ impl PgRelations {
             .map_or_else(Vec::new, |plan| plan.schema().fields().iter().map(|one| one.name().clone()).collect());
         let schemas: Vec<Arc<DFSchema>> = plans.iter().map(|plan| Arc::clone(plan.schema())).collect();
         let mut columns: Vec<Vec<Expr>> = vec![Vec::with_capacity(width); plans.len()];
-        for index in 0..width {
+        for (index, name) in names.iter().enumerate() {
             let mut values = Vec::with_capacity(plans.len());
             for (plan, schema) in plans.iter().zip(&schemas) {
                 values.push(self.column(plan, schema, index).map_err(external)?);
@@ -107,7 +107,7 @@ impl PgRelations {
             let unified = self.scope(&schemas[0]).unify(values, what).map_err(external)?.0;
             for ((branch, value), schema) in columns.iter_mut().zip(unified).zip(&schemas) {
                 let expr = self.scope(schema).finish(value).map_err(external)?;
-                branch.push(expr.alias(names[index].clone()));
+                branch.push(expr.alias(name.clone()));
             }
         }
         plans

@@ -12,7 +12,6 @@ pub type Oid = u32;
 
 /// Type numbers that the code names.
 pub mod oid {
-    #![expect(missing_docs, reason = "each constant is the type it is named after")]
     use super::Oid;
     pub const BOOL: Oid = 16;
     pub const BYTEA: Oid = 17;
@@ -64,9 +63,7 @@ pub mod oid {
     pub const ANYCOMPATIBLENONARRAY: Oid = 5079;
     pub const ANYCOMPATIBLERANGE: Oid = 5080;
     pub const ROARINGBITMAP: Oid = 8000;
-    pub const ROARINGBITMAP_ARRAY: Oid = 8001;
     pub const ROARINGBITMAP64: Oid = 8002;
-    pub const ROARINGBITMAP64_ARRAY: Oid = 8003;
 }
 
 /// One row of `pg_type`.
@@ -187,11 +184,6 @@ impl Signatures {
         self.procs.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Names of all functions, for hints.
-    pub fn proc_names(&self) -> impl Iterator<Item = &'static str> {
-        self.procs.keys().copied()
-    }
-
     /// All operators with that symbol.
     pub fn operators(&self, name: &str) -> &[OperatorRow] {
         self.operators.get(name).map_or(&[], Vec::as_slice)
@@ -228,10 +220,11 @@ pub fn preferred(of: Oid) -> bool {
 
 /// A type's name as error messages and `format_type` print it.
 pub fn display_name(of: Oid) -> String {
-    if let Some(element) = element_of(of) {
-        if of != oid::INT2VECTOR && of != oid::OIDVECTOR {
-            return format!("{}[]", display_name(element));
-        }
+    if let Some(element) = element_of(of)
+        && of != oid::INT2VECTOR
+        && of != oid::OIDVECTOR
+    {
+        return format!("{}[]", display_name(element));
     }
     let name = signatures().type_row(of).map_or("???", |row| row.name);
     match name {

@@ -207,10 +207,10 @@ pub fn field_over(name: &str, of: PgType, data_type: DataType, nullable: bool) -
 pub fn metadata(of: PgType) -> HashMap<String, String> {
     let mut map = HashMap::new();
     let default = arrow_type(PgType::plain(of.oid)).map(|one| of_arrow(&one));
-    if default.ok() != Some(of.oid) {
-        if let Some(row) = signatures().type_row(of.oid) {
-            map.insert(TYPE_KEY.to_owned(), row.name.to_owned());
-        }
+    if default.ok() != Some(of.oid)
+        && let Some(row) = signatures().type_row(of.oid)
+    {
+        map.insert(TYPE_KEY.to_owned(), row.name.to_owned());
     }
     if of.typmod != -1 {
         map.insert(TYPMOD_KEY.to_owned(), of.typmod.to_string());

@@ -143,7 +143,7 @@ impl ScanStream {
             return Ok(None);
         }
         loop {
-            while let Some(index) = self.slices.next() {
+            for index in self.slices.by_ref() {
                 let slice = self.scan.slices[index];
                 if self.late.keeps(&self.scan, slice, &mut self.usefulness)? {
                     return Ok(Some(slice));

@@ -63,7 +63,7 @@ const FITTED: [&str; 4] = ["markov_local", "shapley", "shao_li", "data_driven"];
 /// One argument of the aggregate: where its value comes from.
 enum Source {
     /// A column of the touches; NULL on conversions.
-    Touch(Bound),
+    Touch(Box<Bound>),
     /// A column of the conversions; NULL on touches.
     Conversion(Expr, DataType),
     /// The same for all rows.
@@ -184,7 +184,7 @@ fn sources(
             None => Source::Constant(ScalarValue::Null),
             Some(text) => match call.bind_on(&text, touches, "touches")? {
                 Bound { expr: Expr::Literal(value, _), .. } if name == "lookback" => Source::Constant(value),
-                bound => Source::Touch(bound),
+                bound => Source::Touch(Box::new(bound)),
             },
         });
     }

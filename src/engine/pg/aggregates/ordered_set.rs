@@ -88,12 +88,12 @@ struct Collected {
 impl Accumulator for Collected {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let kept = arrow::compute::filter(&values[0], &arrow::compute::is_not_null(&values[0])?)?;
-        if let (Some(shares), None) = (values.get(1), self.share) {
-            if !shares.is_empty() {
-                let share = ScalarValue::try_from_array(shares, 0)?.cast_to(&DataType::Float64)?;
-                if let ScalarValue::Float64(share) = share {
-                    self.share = share;
-                }
+        if let (Some(shares), None) = (values.get(1), self.share)
+            && !shares.is_empty()
+        {
+            let share = ScalarValue::try_from_array(shares, 0)?.cast_to(&DataType::Float64)?;
+            if let ScalarValue::Float64(share) = share {
+                self.share = share;
             }
         }
         if !kept.is_empty() {
@@ -109,10 +109,10 @@ impl Accumulator for Collected {
             if !list.is_empty() {
                 self.values.push(list);
             }
-            if self.share.is_none() {
-                if let ScalarValue::Float64(share) = ScalarValue::try_from_array(&states[1], row)? {
-                    self.share = share;
-                }
+            if self.share.is_none()
+                && let ScalarValue::Float64(share) = ScalarValue::try_from_array(&states[1], row)?
+            {
+                self.share = share;
             }
         }
         Ok(())

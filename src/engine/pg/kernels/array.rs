@@ -92,10 +92,10 @@ fn lists(
         let piece = row(index)?;
         valid.push(piece.is_some());
         lengths.push(piece.as_ref().map_or(0, |piece| piece.len()));
-        if let Some(piece) = piece {
-            if !piece.is_empty() {
-                pieces.push(fitted(piece, item.data_type())?);
-            }
+        if let Some(piece) = piece
+            && !piece.is_empty()
+        {
+            pieces.push(fitted(piece, item.data_type())?);
         }
     }
     let views: Vec<&dyn Array> = pieces.iter().map(|piece| piece.as_ref()).collect();

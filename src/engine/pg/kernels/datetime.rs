@@ -116,12 +116,10 @@ fn stamps(code: &str) -> Option<Implementation> {
                 Ok(Arc::new(values.iter().map(|one| one.map(|us| !datetime::infinite(us))).collect::<BooleanArray>()))
             })
         }),
-        "timestamp_zone" => Implementation::strict(|call, values| {
-            zoned(call, values, |us, zone| datetime::timestamp_to_instant(us, zone))
-        }),
-        "timestamptz_zone" => Implementation::strict(|call, values| {
-            zoned(call, values, |us, zone| datetime::instant_to_timestamp(us, zone))
-        }),
+        "timestamp_zone" => Implementation::strict(|call, values| zoned(call, values, datetime::timestamp_to_instant)),
+        "timestamptz_zone" => {
+            Implementation::strict(|call, values| zoned(call, values, datetime::instant_to_timestamp))
+        }
         "timestamp_izone" => Implementation::strict(|call, values| {
             binary::<Span, Stamp, Stamp>(call, values, |span, us| {
                 Ok(if datetime::infinite(us) { us } else { us - zone_us(span)? })

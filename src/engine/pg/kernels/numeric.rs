@@ -16,7 +16,6 @@ use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::super::call::{Call, Kernel, over_arrays};
-use super::super::signatures::oid;
 use super::super::typed::Typed;
 use super::super::types::{FREE_PRECISION, FREE_SCALE, NUMERIC_KEY, NUMERIC_SCALE_KEY};
 use super::Implementation;
@@ -571,7 +570,7 @@ pub(super) fn find(code: &str) -> Option<Implementation> {
         "numeric_trunc" => shaped(|call, values| placed(call, values, Decimal::truncated), rounded_shape),
         "numeric_sqrt" => shaped(|call, values| one(call, values, Decimal::square_root), free_shape),
         "numeric_fac" => Implementation::shaped(FACTORIAL, |_| Ok(Field::new("", DataType::Decimal256(76, 0), true))),
-        "numeric_gcd" => shaped(|call, values| two(call, values, |a, b| gcd(a, b)), remainder_shape),
+        "numeric_gcd" => shaped(|call, values| two(call, values, gcd), remainder_shape),
         "numeric_trim_scale" => shaped(|call, values| one(call, values, |a| Ok(a.trimmed())), free_shape),
         "numeric_scale" => Implementation::strict(|call, values| {
             over_arrays(call, values, |arrays, rows| Ok(scales(&arrays[0], rows, false)))
@@ -652,9 +651,6 @@ fn placed(
         })
     })
 }
-
-/// The numeric type's number, for shapes.
-pub(in crate::engine::pg) const NUMERIC: u32 = oid::NUMERIC;
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanArray, PrimitiveArray, StringViewBuilder};
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::logical_expr::ColumnarValue;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
@@ -59,11 +59,6 @@ impl<'a> Row<'a> {
     /// An int8 argument.
     pub fn long(&self, index: usize) -> i64 {
         self.arrays[index].as_primitive::<Int64Type>().value(self.row)
-    }
-
-    /// A float8 argument.
-    pub fn double(&self, index: usize) -> f64 {
-        self.arrays[index].as_primitive::<Float64Type>().value(self.row)
     }
 
     /// A boolean argument.
