@@ -42,6 +42,7 @@ use tributary_store::Store;
 
 use catalog::Catalog;
 use catalog::shared::SharedCatalog;
+use dml::KeyTurns;
 
 pub use activity::{Activity, CancelReason};
 pub use catalog::verifier::Verifier;
@@ -119,6 +120,7 @@ pub struct Engine {
     base_state: SessionState,
     catalog: SharedCatalog,
     started_at: SystemTime,
+    key_turns: KeyTurns,
 }
 
 impl std::fmt::Debug for Engine {
@@ -145,6 +147,7 @@ impl Engine {
             store,
             base_state,
             started_at: SystemTime::now(),
+            key_turns: KeyTurns::default(),
         }))
     }
 
@@ -199,6 +202,11 @@ impl Engine {
     /// Bytes of a table in the newest snapshot; `None` for what the store does not keep.
     pub(crate) fn table_bytes(&self, table: u32) -> Option<u64> {
         self.store.snapshot().table(table).map(|state| state.bytes())
+    }
+
+    /// Turns of writes to tables with keys.
+    pub(crate) fn key_turns(&self) -> &KeyTurns {
+        &self.key_turns
     }
 
     /// The store below.

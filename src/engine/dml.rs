@@ -25,7 +25,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
-use super::catalog::{ColumnObject, Relation, TableObject};
+use super::catalog::{ColumnObject, ConstraintKind, Relation, TableObject};
 use super::pg::{self, Parameters};
 use super::planner::{Planner, ReadView};
 use super::prepared::Action;
@@ -36,6 +36,7 @@ use crate::dialect::sqlparser::ast::{Expr, ObjectName, Query, SelectItem, SetExp
 
 pub(super) use assign::{ASSIGN, assignment_target};
 pub(super) use insert::unknown_column;
+pub(super) use keys::KeyTurns;
 pub(super) use run::{run, run_explained, truncate};
 
 /// What a statement does to the rows its query finds.
@@ -50,6 +51,18 @@ pub(super) enum WriteKind {
     },
     /// Query columns: `_addr`, then the table's if RETURNING wants them.
     Delete,
+}
+
+impl WritePlan {
+    /// Whether it can bring keys into its table.
+    fn writes_keys(&self) -> bool {
+        self.kind != WriteKind::Delete
+            && self.table.constraints.iter().any(|constraint| {
+                let changed = |set: &Vec<i16>| constraint.columns.iter().any(|column| set.contains(column));
+                matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique)
+                    && self.changed.as_ref().is_none_or(changed)
+            })
+    }
 }
 
 impl WriteKind {

@@ -125,10 +125,11 @@ impl Session {
         self.backend.end_statement(state);
     }
 
-    /// Says that the statement just begun is the only one of its message: unless a block is open, a write commits before
-    /// it is answered, and is rerun when another commit was faster.
+    /// Says that nothing follows the statement just begun before its implicit transaction ends: unless a block is open or
+    /// something was written before, a write commits before it is answered, and is rerun when another commit was faster.
     pub fn set_alone(&mut self) {
-        self.alone = true;
+        let store = self.transaction.as_ref().and_then(|transaction| transaction.store.as_ref());
+        self.alone = !store.is_some_and(Txn::has_writes);
     }
 
     /// Whether a write commits within its own statement.

@@ -129,6 +129,10 @@ impl Conversation {
         let name = name.as_str()?;
         let mut portal = self.session.take_portal(name)?;
         self.open_statement(&Arc::clone(&portal.prepared.statement.text));
+        // What Sync would commit right after may as well commit now, and be rerun if another commit was faster.
+        if self.intake.sync_is_next() {
+            self.session.set_alone();
+        }
         let result = self.execute_portal(name, &mut portal, row_limit).await;
         // Statements such as COMMIT, ROLLBACK and CLOSE end portals, perhaps this one: it comes back only if it may run
         // again. The name may have been taken by a DECLARE meanwhile; then that one stays.

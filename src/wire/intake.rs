@@ -32,6 +32,8 @@ pub struct Incoming {
 #[derive(Debug)]
 pub struct Intake {
     queue: mpsc::Receiver<Incoming>,
+    /// Taken from the queue to be looked at.
+    ahead: Option<Incoming>,
 }
 
 /// The reader's end of the queue.
@@ -44,18 +46,29 @@ pub struct Feed {
 /// A connected pair.
 pub fn intake() -> (Feed, Intake) {
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
-    (Feed { queue: sender, bytes: Arc::new(Semaphore::new(BYTES_MAX)) }, Intake { queue: receiver })
+    (Feed { queue: sender, bytes: Arc::new(Semaphore::new(BYTES_MAX)) }, Intake { queue: receiver, ahead: None })
 }
 
 impl Intake {
     /// The next message, `None` when the client is gone. Cancel safe.
     pub async fn next(&mut self) -> Option<Incoming> {
-        self.queue.recv().await
+        match self.ahead.take() {
+            Some(ahead) => Some(ahead),
+            None => self.queue.recv().await,
+        }
     }
 
     /// The next message if it is here already.
     pub fn next_now(&mut self) -> Option<Incoming> {
-        self.queue.try_recv().ok()
+        self.ahead.take().or_else(|| self.queue.try_recv().ok())
+    }
+
+    /// Whether the next message is here already and is Sync.
+    pub fn sync_is_next(&mut self) -> bool {
+        if self.ahead.is_none() {
+            self.ahead = self.queue.try_recv().ok();
+        }
+        self.ahead.as_ref().is_some_and(|ahead| ahead.message == Ok(Frontend::Sync))
     }
 }
 

@@ -153,3 +153,36 @@ async fn concurrent_updates_of_one_row_all_count() {
     assert_eq!(one.error("COMMIT").await.code.as_str(), "40001");
     assert_eq!(two.ok("SELECT n FROM c").await[0], "21");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sessions_cannot_both_insert_one_key() {
+    let database = Database::new();
+    database.connect().ok("CREATE TABLE k (id int PRIMARY KEY, who int)").await;
+    let workers = (0..4).map(|who| {
+        let mut client = database.connect();
+        tokio::spawn(async move {
+            let mut won = 0;
+            for id in 0..25 {
+                match client.run(&format!("INSERT INTO k VALUES ({id}, {who})")).await {
+                    Ok(_) => won += 1,
+                    Err(error) => assert_eq!(error.code.as_str(), "23505", "{error:?}"),
+                }
+            }
+            won
+        })
+    });
+    let mut won = 0;
+    for worker in workers.collect::<Vec<_>>() {
+        won += worker.await.expect("ends");
+    }
+    assert_eq!(won, 25);
+    let mut client = database.connect();
+    assert_eq!(client.ok("SELECT count(*), count(DISTINCT id) FROM k").await[0], "25|25");
+    // In blocks neither sees the other's key; the second to commit must not succeed.
+    let mut other = database.connect();
+    client.ok("BEGIN; INSERT INTO k VALUES (100, 1)").await;
+    other.ok("BEGIN; INSERT INTO k VALUES (100, 2)").await;
+    client.ok("COMMIT").await;
+    assert_eq!(other.error("COMMIT").await.code.as_str(), "40001");
+    assert_eq!(client.ok("SELECT who FROM k WHERE id = 100").await[0], "1");
+}

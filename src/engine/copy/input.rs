@@ -16,7 +16,10 @@ use tributary_pg::{InputBuilder, sqlstate, types};
 use crate::dialect::{CopyStatement, CopySubject};
 use crate::engine::catalog::{ColumnObject, Relation, TableObject};
 use crate::engine::constraints::{RowChecks, schema_name};
-use crate::engine::dml::{self, keys::Keys};
+use crate::engine::dml::{
+    self,
+    keys::{Keys, claim},
+};
 use crate::engine::pg::map_error;
 use crate::engine::planner::ReadView;
 use crate::engine::scan::row_source::RowSource;
@@ -159,10 +162,13 @@ impl CopyIn {
         self.flush(session)?;
         let token = session.token().clone();
         let found = token.run(self.keys.existing(&self.existing, &|_| false, &self.context)).await?;
-        match found.into_iter().next() {
-            Some(conflict) => Err(conflict.into_error()),
-            None => Ok(format!("COPY {}", self.rows)),
+        if let Some(conflict) = found.into_iter().next() {
+            return Err(conflict.into_error());
         }
+        if self.rows > 0 && !self.keys.is_empty() {
+            claim(session.store_transaction(), self.table.oid)?;
+        }
+        Ok(format!("COPY {}", self.rows))
     }
 
     fn read(&mut self, session: &mut Session) -> Result<(), PgError> {

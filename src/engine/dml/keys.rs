@@ -3,10 +3,10 @@
 //! A write collects the keys of its new rows, which must differ among themselves, and then reads the key columns of the
 //! rows that exist, only where the bounds of a granule allow a new key at all. So memory is in proportion to what is
 //! written, never to the table. NULL in a key of UNIQUE is equal to nothing.
-//! What it deliberately does not do: see commits after the statement's snapshot; the transaction's read check does.
+//! Commits after the snapshot are not seen: [`claim`] makes the later one fail, and be rerun if it commits by itself.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{SortOptions, concat, sort_to_indices};
@@ -22,17 +22,48 @@ use tributary_pg::TextStyle;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 use tributary_pg::text::{ColumnText, TextPrinter};
+use tributary_store::{Expect, Space, Txn};
 
 use crate::engine::catalog::{ConstraintKind, TableObject};
 use crate::engine::pg::map_error;
 use crate::engine::scan::row_source::RowSource;
 use crate::engine::scan::{PartSource, ScanRequest, ScanTable};
+use crate::engine::store_error::store_error;
 
 /// Limit: more new keys than this are looked for by their range instead of one by one.
 const LISTED_KEYS_MAX: usize = 1_024;
 
 /// Address of a row that did not exist before the statement: after all that did.
 const NEW_ROW: u64 = u64::MAX;
+
+/// Turns of statements that write keys and commit by themselves, a table at a time: two of them could not see each
+/// other's keys, so the second would only be rerun.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct KeyTurns {
+    tables: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl KeyTurns {
+    /// Waits for the turn on a table; it lasts as long as the guard.
+    pub(in crate::engine) async fn take(&self, table: u32) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(tables.entry(table).or_default())
+        };
+        turn.lock_owned().await
+    }
+}
+
+/// Makes the transaction fail with 40001 if another one has committed keys of the table since its snapshot: neither has
+/// seen the other's. The store compares this one entry when it commits.
+pub(in crate::engine) fn claim(txn: &mut Txn, table: u32) -> Result<(), PgError> {
+    let entry = format!("keys/{table}");
+    let expect = match txn.snapshot().get(Space::Kv, entry.as_bytes()) {
+        Some(value) => Expect::Version(value.version()),
+        None => Expect::Absent,
+    };
+    txn.put_expecting(Space::Kv, entry.as_bytes(), &[], expect).map_err(store_error)
+}
 
 /// One PRIMARY KEY or UNIQUE constraint and the new keys of a statement.
 struct Key {
@@ -100,6 +131,11 @@ impl Keys {
             });
         }
         Ok(Self { table: Arc::clone(table), schema_name, schema, keys, rows: 0 })
+    }
+
+    /// Whether new rows have keys at all.
+    pub(in crate::engine) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// Rows taken so far: the number of the next one.

@@ -52,6 +52,17 @@ struct Ran {
 }
 
 async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
+    let engine = Arc::clone(session.engine());
+    let token = session.token().clone();
+    let _turn = match session.commits_alone() && write.writes_keys() {
+        true => {
+            let turn = token.run(async { Ok(engine.key_turns().take(write.table.oid).await) }).await?;
+            // The snapshot may be from before the turn.
+            session.restart_store_transaction();
+            Some(turn)
+        }
+        false => None,
+    };
     for _ in 0..RERUNS_MAX {
         match once(session, portal, write).await {
             Err(error) if error.code == sqlstate::T_R_SERIALIZATION_FAILURE && session.commits_alone() => {

@@ -13,7 +13,7 @@ use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 use tributary_store::Txn;
 
-use super::keys::{Conflict, Keys};
+use super::keys::{Conflict, Keys, claim};
 use super::run::Context;
 use super::{WriteKind, WritePlan};
 use crate::engine::constraints::{RowChecks, schema_name};
@@ -213,6 +213,9 @@ impl<'a> Sink<'a> {
             if rows.num_rows() > 0 {
                 self.append(txn, rows)?;
             }
+        }
+        if self.count > 0 && !self.keys.is_empty() {
+            claim(txn, self.write.table.oid)?;
         }
         for (source, rows) in &self.deletes {
             txn.delete(self.write.table.oid, *source, rows).map_err(store_error)?;
