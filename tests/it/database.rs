@@ -13,7 +13,6 @@ use tributary_store::{RealDisk, Store, StoreConfig, SystemClock};
 /// An engine over a store of its own.
 pub struct Database {
     pub engine: Arc<Engine>,
-    pub store: Store,
     _directory: tempfile::TempDir,
 }
 
@@ -28,8 +27,8 @@ impl Database {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let config = StoreConfig { data_dir: directory.path().to_owned(), ..config };
         let store = Store::open(&config, Arc::new(RealDisk::new()), Arc::new(SystemClock::new())).expect("opens");
-        let engine = Engine::open(EngineConfig::default(), store.clone()).expect("opens");
-        Self { engine, store, _directory: directory }
+        let engine = Engine::open(EngineConfig::default(), store).expect("opens");
+        Self { engine, _directory: directory }
     }
 
     /// A new session.

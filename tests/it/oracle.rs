@@ -92,10 +92,10 @@ fn replay(file: &str, floor: f64) {
             let ordered = sql.to_lowercase().contains("order by");
             let got = comparable(asked(&client, sql).await, ordered);
             let want = comparable(recorded(probe), ordered);
-            if let Answer::Error(state) = &got {
-                if state == "XX000" || state.starts_with("no SQLSTATE") {
-                    internal.push(format!("{state}: {sql}"));
-                }
+            if let Answer::Error(state) = &got
+                && (state == "XX000" || state.starts_with("no SQLSTATE"))
+            {
+                internal.push(format!("{state}: {sql}"));
             }
             if got == want {
                 agreeing += 1;
