@@ -1,14 +1,12 @@
 //! Processor time of this process: on a machine that others use too, wall time measures them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a piece of work took.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// Processor time of all threads.
     pub cpu: Duration,
-    /// Wall time.
-    pub wall: Duration,
 }
 
 /// Processor time of all threads so far, from the scheduler's own counts.
@@ -24,9 +22,9 @@ fn cpu_time() -> Duration {
 /// Runs `work` several times and gives the cheapest run.
 pub fn cheapest(times: usize, mut work: impl FnMut()) -> Cost {
     let one = |work: &mut dyn FnMut()| {
-        let (cpu, wall) = (cpu_time(), Instant::now());
+        let cpu = cpu_time();
         work();
-        Cost { wall: wall.elapsed(), cpu: cpu_time().saturating_sub(cpu) }
+        Cost { cpu: cpu_time().saturating_sub(cpu) }
     };
     (0..times).map(|_| one(&mut work)).min_by_key(|cost| cost.cpu).expect("at least one run")
 }

@@ -49,11 +49,14 @@ const QUERIES: [(&str, &str); 9] = [
     ("device_id = absent value", "SELECT count(*) FROM events WHERE device_id = '00000000deadbeef'"),
 ];
 
+/// Answers a query with the texts of its rows.
+type Answering = Box<dyn Fn(&str) -> Vec<String>>;
+
 /// One way to answer the queries.
 struct Contender {
     name: &'static str,
     bytes: u64,
-    answer: Box<dyn Fn(&str) -> Vec<String>>,
+    answer: Answering,
 }
 
 /// Runs the comparison and prints it.

@@ -205,7 +205,7 @@ impl Engine {
     }
 
     /// Turns of writes to tables with keys.
-    pub(crate) fn key_turns(&self) -> &KeyTurns {
+    pub(in crate::engine) fn key_turns(&self) -> &KeyTurns {
         &self.key_turns
     }
 

@@ -48,7 +48,7 @@ pub enum Kind {
     Any,
     /// `x op ALL (array)`.
     All,
-    /// IS [NOT] DISTINCT FROM.
+    /// `IS [NOT] DISTINCT FROM`.
     Distinct,
     /// ARRAY[...].
     Array,

@@ -71,23 +71,23 @@ pub enum RoleStatement {
 /// An attribute of a role.
 #[derive(Clone, PartialEq)]
 pub enum RoleOption {
-    /// [NO]SUPERUSER
+    /// `[NO]SUPERUSER`
     Superuser(bool),
-    /// [NO]CREATEDB
+    /// `[NO]CREATEDB`
     CreateDatabase(bool),
-    /// [NO]CREATEROLE
+    /// `[NO]CREATEROLE`
     CreateRole(bool),
-    /// [NO]INHERIT
+    /// `[NO]INHERIT`
     Inherit(bool),
-    /// [NO]LOGIN
+    /// `[NO]LOGIN`
     Login(bool),
-    /// [NO]REPLICATION
+    /// `[NO]REPLICATION`
     Replication(bool),
-    /// [NO]BYPASSRLS
+    /// `[NO]BYPASSRLS`
     BypassRls(bool),
     /// CONNECTION LIMIT n
     ConnectionLimit(i32),
-    /// [ENCRYPTED] PASSWORD 'x' | NULL
+    /// `[ENCRYPTED] PASSWORD 'x' | NULL`
     Password(Option<String>),
     /// VALID UNTIL 't'
     ValidUntil(String),

@@ -66,9 +66,7 @@ async fn every_trap_has_postgresqls_answer() {
 #[tokio::test]
 async fn returning_gives_a_row_for_each_row_written() {
     let mut seen = 0;
-    for (statement, expected, _) in
-        traps().filter(|(_, expected, _)| !expected.contains(|c: char| c.is_lowercase()))
-    {
+    for (statement, expected, _) in traps().filter(|(_, expected, _)| !expected.contains(|c: char| c.is_lowercase())) {
         let Some(count) = expected.rsplit(' ').next().and_then(|count| count.parse::<usize>().ok()) else { continue };
         let database = Database::new();
         let mut client = database.connect();
