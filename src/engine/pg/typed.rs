@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::metadata::FieldMetadata;
-use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, Volatility};
 use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
@@ -153,6 +153,7 @@ impl Scope<'_> {
         }
         let expr = match expr {
             Expr::ScalarSubquery(subquery) => Expr::ScalarSubquery(nullable_subquery(subquery)?),
+            Expr::ScalarFunction(function) => Expr::ScalarFunction(self.system_call(function)?),
             other => other,
         };
         let (_, typed_field) = expr.to_field(self.schema).map_err(super::map_error)?;
@@ -167,6 +168,16 @@ impl Scope<'_> {
         };
         let decimals = super::kernels::numeric::shape_of(typed_field.data_type());
         Ok(Typed { expr, of, at: 0, decimals })
+    }
+
+    /// A function of the system schemas takes values of any type: a bare parameter among them is text.
+    fn system_call(&self, mut function: ScalarFunction) -> Result<ScalarFunction, PgError> {
+        for argument in &mut function.args {
+            if let Expr::Placeholder(placeholder) = argument {
+                *argument = self.parameter(placeholder.clone())?.expr;
+            }
+        }
+        Ok(function)
     }
 
     fn parameter(&self, placeholder: Placeholder) -> Result<Typed, PgError> {
