@@ -7,6 +7,7 @@
 mod copy;
 mod expressions;
 pub mod forms;
+mod from_functions;
 pub mod names;
 mod parse;
 mod roles;

@@ -600,7 +600,7 @@ impl Rewriter<'_> {
                 .at(position));
             }
             let values = call("unnest", vec![packed(Kind::Set, &name, position, operands)]);
-            return Ok(super::semantics::json_typed(&name, values, position));
+            return Ok(super::from_functions::json_typed(&name, values, position));
         }
         if name == "row" {
             return Ok(packed(Kind::Row, "", position, operands));

@@ -9,6 +9,7 @@ mod datetime;
 mod fields;
 mod json;
 pub(super) mod numeric;
+mod patterns;
 mod regex;
 mod row;
 mod text;
@@ -74,6 +75,7 @@ fn find(code: &str) -> Option<Implementation> {
         .or_else(|| regex::find(code))
         .or_else(|| array::find(code))
         .or_else(|| json::find(code))
+        .or_else(|| patterns::find(code))
         .or_else(|| super::aggregates::find(code))
 }
 
