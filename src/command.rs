@@ -95,6 +95,9 @@ struct CommonArguments {
     /// Let everyone from loopback in as superuser, without a password
     #[arg(long)]
     trust: bool,
+    /// Start even if acknowledged data is damaged; what is lost is written to LOSS files in the data directory
+    #[arg(long)]
+    accept_data_loss: bool,
 }
 
 /// Why a command failed: its exit code and what to say.
@@ -285,7 +288,9 @@ fn configure(common: &CommonArguments, data_dir: Option<&PathBuf>) -> Result<Con
             sources.flags.push((key.to_owned(), value, flag.to_owned()));
         }
     }
-    Config::build(&sources)
+    let mut config = Config::build(&sources)?;
+    config.accept_data_loss = common.accept_data_loss;
+    Ok(config)
 }
 
 /// Returns at SIGTERM or SIGINT.

@@ -56,6 +56,8 @@ pub struct Config {
     pub query_threads: usize,
     /// Bytes all queries may use together.
     pub query_memory_bytes: usize,
+    /// Whether to start on a directory that lost acknowledged data. Said on the command line only, never in a file.
+    pub accept_data_loss: bool,
     /// Options of the store, checked by it.
     pub store: Vec<(String, String)>,
     /// Settings of every session, checked by the engine.
@@ -89,6 +91,7 @@ impl Default for Config {
             reactor_threads: 1,
             query_threads: 0,
             query_memory_bytes: 2 << 30,
+            accept_data_loss: false,
             store: Vec::new(),
             settings: Vec::new(),
             access: Vec::new(),

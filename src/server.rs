@@ -275,6 +275,7 @@ fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
 fn open_store(config: &Config, data_dir: &std::path::Path) -> Result<Store, StartError> {
     let mut store = StoreConfig { data_dir: data_dir.to_owned(), ..StoreConfig::default() };
     store.listen_note = config.listen.to_string();
+    store.accept_data_loss = config.accept_data_loss;
     for (key, value) in &config.store {
         store.set(key, value).map_err(StartError::Store)?;
     }

@@ -16,13 +16,14 @@ use tokio_postgres::{Client, NoTls};
 
 /// Kills of the run that CI does; the long campaign raises it.
 const KILLS: u32 = 30;
-const CLIENTS: i32 = 4;
+/// Clients that write at once.
+pub const CLIENTS: i32 = 4;
 
 /// What one client knows of its own transactions.
 #[derive(Clone, Debug, Default)]
-struct Ledger {
+pub struct Ledger {
     /// Transactions by number: rows it inserted, minus what later ones deleted.
-    acked: BTreeMap<i64, Vec<i64>>,
+    pub acked: BTreeMap<i64, Vec<i64>>,
     /// Deleted by an acknowledged transaction.
     deleted: Vec<i64>,
     /// Sent, not yet answered: may be there whole or not at all. (number, deletes which)
@@ -30,7 +31,8 @@ struct Ledger {
     next: i64,
 }
 
-struct RunningServer {
+/// A server process of its own.
+pub struct RunningServer {
     child: Child,
     port: u16,
 }
@@ -38,9 +40,15 @@ struct RunningServer {
 impl RunningServer {
     /// Starts on a free port and returns when it says that it is ready.
     fn start(data_dir: &Path) -> Self {
+        Self::start_with(data_dir, &[]).unwrap_or_else(|log| panic!("the server ended before it was ready:\n{log}"))
+    }
+
+    /// The same with more arguments; the error is the server's log if it ends before it is ready.
+    pub fn start_with(data_dir: &Path, extra: &[&str]) -> Result<Self, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tributary"))
             .args(["serve", "--trust", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
+            .args(extra)
             .env("NO_COLOR", "1")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -52,7 +60,10 @@ impl RunningServer {
         let port = loop {
             let line = match lines.next() {
                 Some(line) => line.expect("the log is readable"),
-                None => panic!("the server ended before it was ready:\n{}", seen.join("\n")),
+                None => {
+                    child.wait().expect("it is gone");
+                    return Err(seen.join("\n"));
+                }
             };
             if let Some((_, rest)) = line.split_once("127.0.0.1:").filter(|_| line.contains("ready")) {
                 let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -62,10 +73,11 @@ impl RunningServer {
         };
         // The log must be read on, or a chatty server would block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port }
+        Ok(Self { child, port })
     }
 
-    async fn connect(&self) -> Option<Client> {
+    /// A connection, if the server still takes them.
+    pub async fn connect(&self) -> Option<Client> {
         let url = format!("host=127.0.0.1 port={} user=tributary dbname=tributary", self.port);
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.ok()?;
         tokio::spawn(async move {
@@ -84,7 +96,7 @@ impl Drop for RunningServer {
 }
 
 /// Writes until the connection dies. One transaction: rows in two tables, a counter, every 7th a delete.
-async fn write(client: Client, number: i32, ledger: Arc<Mutex<Ledger>>, seed: u64) {
+pub async fn write(client: Client, number: i32, ledger: Arc<Mutex<Ledger>>, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     loop {
         let (transaction, delete) = {
@@ -118,7 +130,15 @@ async fn write(client: Client, number: i32, ledger: Arc<Mutex<Ledger>>, seed: u6
     }
 }
 
-fn checksum(client: i32, transaction: i64, row: i64) -> i64 {
+/// The tables written to.
+pub async fn create_schema(client: &Client) {
+    let schema = "CREATE TABLE ledger (client int, tx bigint, n bigint, checksum bigint);
+        CREATE TABLE done (client int, tx bigint, rows bigint)";
+    client.batch_execute(schema).await.expect("the schema is made");
+}
+
+/// Tells a row's place: a row that got another's values does not fit.
+pub fn checksum(client: i32, transaction: i64, row: i64) -> i64 {
     i64::from(client) * 1_000_003 + transaction * 7_919 + row * 31
 }
 
@@ -180,8 +200,7 @@ fn killed_servers_lose_nothing() {
         let writers = runtime.block_on(async {
             let client = server.connect().await.expect("a fresh server takes connections");
             if round == 0 {
-                let schema = "CREATE TABLE ledger (client int, tx bigint, n bigint, checksum bigint); CREATE TABLE done (client int, tx bigint, rows bigint)";
-                client.batch_execute(schema).await.expect("the schema is made");
+                create_schema(&client).await;
             }
             acknowledged = verify(&client, &ledgers).await;
             let mut writers = Vec::new();

@@ -10,6 +10,7 @@ mod dml;
 mod examples;
 mod harness;
 mod oracle;
+mod power_cut;
 mod raw_client;
 mod readme;
 mod scan;
