@@ -13,7 +13,7 @@ mod ast;
 mod change;
 mod insert;
 pub(super) mod keys;
-mod returning;
+mod made_rows;
 mod run;
 mod sink;
 
@@ -33,6 +33,8 @@ use super::session::Session;
 use super::statement::Analysis;
 use super::statement::query::analyzed;
 use crate::dialect::sqlparser::ast::{Expr, ObjectName, Query, SelectItem, SetExpr, Statement as Sql, With};
+
+use made_rows::Role;
 
 pub(super) use assign::{ASSIGN, assignment_target};
 pub(super) use insert::unknown_column;
@@ -167,7 +169,9 @@ pub(super) fn hidden_source(
 ) -> Option<Result<Arc<dyn TableSource>, PgError>> {
     match schema? {
         ast::TARGET_SCHEMA => Some(super::table::target_source(table)),
-        ast::ROWS_SCHEMA => Some(returning::rows_source(table)),
+        ast::ROWS_SCHEMA => Some(made_rows::rows_source(table, Role::Written)),
+        ast::IN_THE_WAY_SCHEMA => Some(made_rows::rows_source(table, Role::InTheWay)),
+        ast::EXCLUDED_SCHEMA => Some(made_rows::rows_source(table, Role::Excluded)),
         _ => None,
     }
 }
@@ -192,6 +196,9 @@ pub(super) fn analyze(session: &mut Session, sql: &Sql, text: &str, declared: &[
     }
     write.input = analyzed(&state, write.input)?;
     write.returning = write.returning.map(|returning| analyzed(&state, returning)).transpose()?;
+    if let Some(update) = write.on_conflict.as_mut().and_then(|on| on.update.as_mut()) {
+        update.plan = analyzed(&state, update.plan.clone())?;
+    }
     let columns = write.returning.as_ref().map(pg::output_columns);
     Ok(Analysis { action: Action::Write(Arc::new(write)), parameter_types, columns })
 }

@@ -86,6 +86,12 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// A planner of the same statement for a write to `table`.
+    pub(super) fn for_target(&self, table: &Arc<TableObject>) -> Planner<'a> {
+        let planner = Self::with_parameters(self.state, self.view, &self.text, Arc::clone(&self.parameters));
+        planner.with_target(Arc::clone(table))
+    }
+
     /// Plans a statement and decides its parameters' types. `declared`: what the client said, 0 for unknown.
     pub(super) fn plan_declared(
         state: &'a SessionState,

@@ -184,3 +184,93 @@ async fn two_sessions_cannot_both_insert_one_key() {
     assert_eq!(other.error("COMMIT").await.code.as_str(), "40001");
     assert_eq!(client.ok("SELECT who FROM k WHERE id = 100").await[0], "1");
 }
+
+/// Statement, tag or error, and `SELECT * FROM u ORDER BY id` after it. Answers of PostgreSQL 15.18.
+const UPSERTS: &[(&str, &str, &str)] = &[
+    (
+        "INSERT INTO u VALUES (1, 'x', 1), (9, 'y', 2) ON CONFLICT (id) DO UPDATE SET n = u.n + excluded.n",
+        "INSERT 0 2",
+        "1,a,11 2,b,20 3,c,30 9,y,2",
+    ),
+    (
+        "INSERT INTO u VALUES (2, 'x', 1) ON CONFLICT (id) DO UPDATE SET t = excluded.t, n = DEFAULT WHERE u.n > 100",
+        "INSERT 0 0",
+        "1,a,10 2,b,20 3,c,30",
+    ),
+    (
+        "INSERT INTO u AS w VALUES (2, 'x', 1) ON CONFLICT ON CONSTRAINT u_pkey DO UPDATE SET t = w.t || excluded.t",
+        "INSERT 0 1",
+        "1,a,10 2,bx,20 3,c,30",
+    ),
+    (
+        "INSERT INTO u VALUES (5, 'e', 1), (5, 'f', 2) ON CONFLICT (id) DO UPDATE SET n = 0",
+        "21000 ON CONFLICT DO UPDATE command cannot affect row a second time",
+        "1,a,10 2,b,20 3,c,30",
+    ),
+    (
+        "INSERT INTO u VALUES (1, 'b', 1) ON CONFLICT (id) DO UPDATE SET t = excluded.t",
+        "23505 duplicate key value violates unique constraint \"u_t_key\"",
+        "1,a,10 2,b,20 3,c,30",
+    ),
+    (
+        "INSERT INTO u VALUES (7, 'b', 1) ON CONFLICT (id) DO UPDATE SET n = 1",
+        "23505 duplicate key value violates unique constraint \"u_t_key\"",
+        "1,a,10 2,b,20 3,c,30",
+    ),
+    (
+        "INSERT INTO u VALUES (7, 'b', 1) ON CONFLICT (t) DO UPDATE SET id = excluded.id",
+        "INSERT 0 1",
+        "1,a,10 3,c,30 7,b,20",
+    ),
+    (
+        "INSERT INTO u VALUES (1, 'z', -5) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
+        "23514 new row for relation \"u\" violates check constraint \"u_n_check\"",
+        "1,a,10 2,b,20 3,c,30",
+    ),
+    (
+        "INSERT INTO u SELECT id + 1, t || '2', n FROM u ON CONFLICT (id) DO UPDATE SET n = excluded.n",
+        "INSERT 0 3",
+        "1,a,10 2,b,10 3,c,20 4,c2,30",
+    ),
+    (
+        "INSERT INTO u VALUES (1, 'x', 1) ON CONFLICT (id) DO UPDATE SET n = n + 1",
+        "42702 column reference \"n\" is ambiguous",
+        "1,a,10 2,b,20 3,c,30",
+    ),
+    (
+        "INSERT INTO u VALUES (1, 'x', 1) ON CONFLICT DO UPDATE SET n = 1",
+        "42601 ON CONFLICT DO UPDATE requires inference specification or constraint name",
+        "1,a,10 2,b,20 3,c,30",
+    ),
+];
+
+#[tokio::test]
+async fn upserts_have_postgresqls_answers() {
+    for (statement, expected, rows) in UPSERTS {
+        let database = Database::new();
+        let mut client = database.connect();
+        client.ok("CREATE TABLE u (id int PRIMARY KEY, t text UNIQUE, n int DEFAULT 7 CHECK (n >= 0))").await;
+        client.ok("INSERT INTO u VALUES (1, 'a', 10), (2, 'b', 20), (3, 'c', 30)").await;
+        let got = match client.run(statement).await {
+            Ok(lines) => lines.join(" "),
+            Err(error) => format!("{} {}", error.code, error.message),
+        };
+        let mut after = client.ok("SELECT * FROM u ORDER BY id").await;
+        after.pop();
+        assert_eq!((got.as_str(), after.join(" ").replace('|', ",").as_str()), (*expected, *rows), "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn an_upsert_returns_inserted_and_updated_rows() {
+    let database = Database::new();
+    let mut client = database.connect();
+    client.ok("CREATE TABLE u (id int PRIMARY KEY, n int)").await;
+    client.ok("INSERT INTO u VALUES (1, 10)").await;
+    let upsert =
+        "INSERT INTO u VALUES (1, 5), (2, 6) ON CONFLICT (id) DO UPDATE SET n = u.n + excluded.n RETURNING id, n";
+    let mut lines = client.ok(upsert).await;
+    assert_eq!(lines.pop().as_deref(), Some("INSERT 0 2"));
+    lines.sort_unstable();
+    assert_eq!(lines, ["1|15", "2|6"]);
+}

@@ -162,8 +162,8 @@ impl CopyIn {
         self.flush(session)?;
         let token = session.token().clone();
         let found = token.run(self.keys.existing(&self.existing, &|_| false, &self.context)).await?;
-        if let Some(conflict) = found.into_iter().next() {
-            return Err(conflict.into_error());
+        if let Some(conflict) = found.first() {
+            return Err(self.keys.error(conflict));
         }
         if self.rows > 0 && !self.keys.is_empty() {
             claim(session.store_transaction(), self.table.oid)?;
@@ -223,9 +223,9 @@ impl CopyIn {
             return Err(error.context(line));
         }
         let first = self.keys.row_count();
-        if let Some(conflict) = self.keys.take(&rows, None)?.into_iter().next() {
+        if let Some(conflict) = self.keys.take(&rows, None)?.first() {
             let line = self.reader.context().line(self.lines.numbers[conflict.row - first]);
-            return Err(conflict.into_error().context(line));
+            return Err(self.keys.error(conflict).context(line));
         }
         self.rows += rows.num_rows() as u64;
         self.lines.clear();

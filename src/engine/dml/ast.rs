@@ -8,11 +8,12 @@ use tributary_pg::sqlstate;
 
 use super::assign::{self, ASSIGN};
 use crate::dialect::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select,
-    SelectItem, SetExpr, Statement as Sql, TableAlias, TableFactor, TableWithJoins, Value,
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query,
+    Select, SelectItem, SetExpr, Statement as Sql, TableAlias, TableFactor, TableWithJoins, Value,
 };
 use crate::dialect::{Ast, parse};
 use crate::engine::catalog::ColumnObject;
+use crate::engine::scan::ADDR;
 
 /// Schema name by which only the planner of a write knows its target. It cannot clash: control characters are
 /// refused in names of objects.
@@ -20,6 +21,14 @@ pub(in crate::engine) const TARGET_SCHEMA: &str = "\u{1}target";
 
 /// Schema name of the rows a write has made, for RETURNING.
 pub(in crate::engine) const ROWS_SCHEMA: &str = "\u{1}rows";
+
+/// Schema names of the pairs that ON CONFLICT DO UPDATE works on.
+pub(in crate::engine) const IN_THE_WAY_SCHEMA: &str = "\u{1}in_the_way";
+/// See [`IN_THE_WAY_SCHEMA`].
+pub(in crate::engine) const EXCLUDED_SCHEMA: &str = "\u{1}excluded";
+
+/// The column by which a row in the way finds its new row.
+pub(super) const PAIR: &str = "\u{1}pair";
 
 /// A quoted identifier.
 pub(super) fn ident(name: &str) -> Ident {
@@ -177,6 +186,22 @@ pub(super) fn default_of(column: &ColumnObject) -> Result<Expr, PgError> {
 /// RETURNING over the rows that were written.
 pub(super) fn returning_query(items: Vec<SelectItem>, name: &str) -> Query {
     select(items, vec![hidden_table(ROWS_SCHEMA, 0, name)], None)
+}
+
+/// ON CONFLICT DO UPDATE over pairs: the address, then the columns of the row that takes its place.
+pub(super) fn conflict_query(name: &str, mut items: Vec<SelectItem>, selection: Option<Expr>) -> Query {
+    items.insert(0, named(column(name, ADDR), ADDR));
+    let paired = binary(column(name, PAIR), BinaryOperator::Eq, column("excluded", PAIR));
+    let selection = match selection {
+        Some(selection) => binary(paired, BinaryOperator::And, Expr::Nested(Box::new(selection))),
+        None => paired,
+    };
+    let from = vec![hidden_table(IN_THE_WAY_SCHEMA, 0, name), hidden_table(EXCLUDED_SCHEMA, 0, "excluded")];
+    select(items, from, Some(selection))
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
 /// Whether an expression is the word DEFAULT.

@@ -9,8 +9,8 @@ use super::ast::{self, TARGET_SCHEMA, folded};
 use super::insert::{table_name, unknown_column};
 use super::{Queries, WriteKind, target};
 use crate::dialect::sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, ObjectName, Query, SetExpr, TableWithJoins, Update,
-    UpdateTableFromKind, With,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, ObjectName, Query, SelectItem, SetExpr, TableWithJoins,
+    Update, UpdateTableFromKind, With,
 };
 use crate::engine::catalog::{ColumnObject, TableObject};
 use crate::engine::planner::ReadView;
@@ -58,15 +58,7 @@ pub(super) fn update_queries(
     let mut values = new_values(&table, &update.assignments)?;
     let changed = values.iter().map(|(attnum, _)| *attnum).collect();
     let mut items = vec![ast::named(ast::column(&name, ADDR), ADDR)];
-    for column in table.live_columns() {
-        let place = values.iter().position(|(attnum, _)| *attnum == column.attnum);
-        let value = match place.map(|place| values.swap_remove(place).1) {
-            Some(value) if ast::is_default(&value) => ast::default_of(column)?,
-            Some(value) => ast::assigned(value, column),
-            None => ast::column(&name, &column.name),
-        };
-        items.push(ast::named(value, &column.name));
-    }
+    items.extend(new_row(&table, &name, &mut values)?);
     let mut input = ast::select(items, relations, update.selection.clone());
     input.with = with.cloned();
     let returning = update.returning.clone().map(|items| (items, name));
@@ -96,8 +88,26 @@ fn refuse_limit(order_by: bool, limit: bool) -> Result<(), PgError> {
     Err(PgError::new(sqlstate::SYNTAX_ERROR, format!("syntax error at or near \"{word}\"")))
 }
 
+/// Every column of the table, set or as it was.
+pub(super) fn new_row(
+    table: &TableObject,
+    name: &str,
+    values: &mut Vec<(i16, Expr)>,
+) -> Result<Vec<SelectItem>, PgError> {
+    let mut item = |column: &ColumnObject| {
+        let place = values.iter().position(|(attnum, _)| *attnum == column.attnum);
+        let value = match place.map(|place| values.swap_remove(place).1) {
+            Some(value) if ast::is_default(&value) => ast::default_of(column)?,
+            Some(value) => ast::assigned(value, column),
+            None => ast::column(name, &column.name),
+        };
+        Ok(ast::named(value, &column.name))
+    };
+    table.live_columns().map(item).collect()
+}
+
 /// Columns set and their expressions. `(a, b) = (1, 2)` is taken apart.
-fn new_values(table: &TableObject, assignments: &[Assignment]) -> Result<Vec<(i16, Expr)>, PgError> {
+pub(super) fn new_values(table: &TableObject, assignments: &[Assignment]) -> Result<Vec<(i16, Expr)>, PgError> {
     let mut values: Vec<(i16, Expr)> = Vec::new();
     let mut push = |column: &ColumnObject, value: Expr| {
         if values.iter().any(|(attnum, _)| *attnum == column.attnum) {

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use datafusion::logical_expr::LogicalPlan;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::ast::{self, folded};
+use super::change::{new_row, new_values};
 use super::{Queries, WriteKind, target};
 use crate::dialect::sqlparser::ast::{
-    ConflictTarget, Expr, Insert, ObjectName, OnConflictAction, OnInsert, Query, SelectItem, SetExpr, Statement as Sql,
-    TableFactor, TableObject as InsertTarget, Value, With,
+    ConflictTarget, DoUpdate, Expr, Insert, ObjectName, OnConflictAction, OnInsert, Query, SelectItem, SetExpr,
+    Statement as Sql, TableFactor, TableObject as InsertTarget, Value, With,
 };
 use crate::engine::catalog::{ColumnObject, ConstraintKind, TableObject};
 use crate::engine::planner::Planner;
@@ -19,6 +21,17 @@ use crate::engine::planner::Planner;
 pub(in crate::engine) struct OnConflict {
     /// OIDs of the keys it watches; `None` for all.
     pub keys: Option<Vec<u32>>,
+    /// DO UPDATE.
+    pub update: Option<OnConflictUpdate>,
+}
+
+/// DO UPDATE.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct OnConflictUpdate {
+    /// Pairs of existing and new rows to addresses and the rows that take their place.
+    pub plan: LogicalPlan,
+    /// Columns it sets.
+    pub changed: Vec<i16>,
 }
 
 /// Plans an INSERT.
@@ -33,7 +46,6 @@ pub(super) fn queries(
     let table = target(planner.view, name)?;
     let columns = target_columns(&table, &insert.columns)?;
     let explicit = !insert.columns.is_empty();
-    let on_conflict = insert.on.as_ref().map(|on| on_conflict(&table, on)).transpose()?;
     let mut input = match &insert.source {
         None => ast::values(vec![row_of(&table, &columns, Vec::new())?]),
         Some(source) => match source.body.as_ref() {
@@ -50,6 +62,7 @@ pub(super) fn queries(
         input.with = with.cloned();
     }
     let name = insert.table_alias.as_ref().map_or_else(|| table.name.clone(), |alias| folded(&alias.alias));
+    let on_conflict = insert.on.as_ref().map(|on| on_conflict(planner, &table, &name, on)).transpose()?;
     let returning = insert.returning.clone().map(|items| (items, name));
     Ok((table, Queries { kind: WriteKind::Insert, input, changed: None, returning, on_conflict }))
 }
@@ -176,20 +189,26 @@ fn type_literals(source: &mut Query, columns: &[&ColumnObject]) {
     }
 }
 
-fn on_conflict(table: &TableObject, on: &OnInsert) -> Result<OnConflict, PgError> {
+fn on_conflict(
+    planner: &Planner<'_>,
+    table: &Arc<TableObject>,
+    name: &str,
+    on: &OnInsert,
+) -> Result<OnConflict, PgError> {
     let OnInsert::OnConflict(on) = on else {
         return Err(PgError::new(sqlstate::SYNTAX_ERROR, "syntax error at or near \"DUPLICATE\""));
     };
-    if let OnConflictAction::DoUpdate(_) = on.action {
-        if on.conflict_target.is_none() {
+    let update = match &on.action {
+        OnConflictAction::DoNothing => None,
+        OnConflictAction::DoUpdate(_) if on.conflict_target.is_none() => {
             return Err(PgError::new(
                 sqlstate::SYNTAX_ERROR,
                 "ON CONFLICT DO UPDATE requires inference specification or constraint name",
             )
             .hint("For example, ON CONFLICT (column_name)."));
         }
-        return Err(PgError::unsupported("ON CONFLICT DO UPDATE is not supported yet"));
-    }
+        OnConflictAction::DoUpdate(update) => Some(do_update(planner, table, name, update)?),
+    };
     let keys = match &on.conflict_target {
         None => None,
         Some(ConflictTarget::OnConstraint(name)) => {
@@ -205,7 +224,21 @@ fn on_conflict(table: &TableObject, on: &OnInsert) -> Result<OnConflict, PgError
         }
         Some(ConflictTarget::Columns(names)) => Some(vec![inferred_key(table, names.iter().map(folded).collect())?]),
     };
-    Ok(OnConflict { keys })
+    Ok(OnConflict { keys, update })
+}
+
+fn do_update(
+    planner: &Planner<'_>,
+    table: &Arc<TableObject>,
+    name: &str,
+    update: &DoUpdate,
+) -> Result<OnConflictUpdate, PgError> {
+    let mut values = new_values(table, &update.assignments)?;
+    let changed = values.iter().map(|(attnum, _)| *attnum).collect();
+    let items = new_row(table, name, &mut values)?;
+    let query = ast::conflict_query(name, items, update.selection.clone());
+    let plan = planner.for_target(table).plan(Sql::Query(Box::new(query)))?;
+    Ok(OnConflictUpdate { plan, changed })
 }
 
 /// The key on exactly these columns, in any order.

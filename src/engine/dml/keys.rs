@@ -84,6 +84,8 @@ pub(in crate::engine) struct Keys {
     schema: SchemaRef,
     keys: Vec<Key>,
     rows: usize,
+    /// Whether existing rows in the way are wanted with all columns.
+    whole_rows: bool,
 }
 
 /// A new row whose key is taken.
@@ -92,14 +94,13 @@ pub(in crate::engine) struct Conflict {
     pub row: usize,
     /// OID of the constraint.
     pub key: u32,
-    error: PgError,
-}
-
-impl Conflict {
-    /// 23505.
-    pub(in crate::engine) fn into_error(self) -> PgError {
-        self.error
-    }
+    /// Address of the existing row in the way; `None` if an earlier new row is.
+    pub addr: Option<u64>,
+    /// Rows of which one is in the way: all columns of the table where they were asked for, else those of the key.
+    pub found: Arc<RecordBatch>,
+    /// Which one.
+    pub at: usize,
+    index: usize,
 }
 
 impl Keys {
@@ -130,7 +131,12 @@ impl Keys {
                 leading: Vec::new(),
             });
         }
-        Ok(Self { table: Arc::clone(table), schema_name, schema, keys, rows: 0 })
+        Ok(Self { table: Arc::clone(table), schema_name, schema, keys, rows: 0, whole_rows: false })
+    }
+
+    /// The same, finding existing rows with all their columns.
+    pub(in crate::engine) fn with_whole_rows(self) -> Self {
+        Self { whole_rows: true, ..self }
     }
 
     /// Whether new rows have keys at all.
@@ -159,6 +165,7 @@ impl Keys {
             key.new.reserve(batch.num_rows());
             rows_of.push((key.converter.convert_columns(&columns).map_err(arrow_error)?, columns));
         }
+        let given = Arc::new(batch.clone());
         let mut conflicts = Vec::new();
         for row in 0..batch.num_rows() {
             // NULL is equal to nothing, so such a row has no key.
@@ -166,8 +173,8 @@ impl Keys {
                 columns.iter().all(|column| column.is_valid(row)) && key.new.contains_key(rows.row(row).as_ref())
             };
             if let Some(index) = self.keys.iter().zip(&rows_of).position(known) {
-                let error = self.duplicate(index, &rows_of[index].1, row);
-                conflicts.push(Conflict { row: first + row, key: self.keys[index].oid, error });
+                let (key, found) = (self.keys[index].oid, Arc::clone(&given));
+                conflicts.push(Conflict { row: first + row, key, addr: None, found, at: row, index });
                 continue;
             }
             let addr = replaced.map_or(NEW_ROW, |replaced| replaced.value(row));
@@ -180,8 +187,8 @@ impl Keys {
         Ok(conflicts)
     }
 
-    /// New rows whose key an existing row has. A row that this statement replaces is in the way only of rows before it:
-    /// PostgreSQL checks row by row, and at that moment it is still there.
+    /// New rows whose key an existing row has, in row order. A row that this statement replaces is in the way only of
+    /// rows before it: PostgreSQL checks row by row, and at that moment it is still there.
     pub(in crate::engine) async fn existing(
         &self,
         sources: &[Arc<dyn RowSource>],
@@ -196,20 +203,17 @@ impl Keys {
             let mut stream =
                 self.scan_of(key, sources)?.into_exec().execute(0, Arc::clone(context)).map_err(map_error)?;
             while let Some(batch) = stream.next().await {
-                let batch = batch.map_err(map_error)?;
-                let (addr, columns) = batch.columns().split_last().ok_or_else(|| PgError::internal("no address"))?;
-                let addrs = addr.as_primitive::<UInt64Type>();
-                let rows = key.converter.convert_columns(columns).map_err(arrow_error)?;
-                for row in 0..batch.num_rows() {
-                    let Some(&(replaces, number)) = key.new.get(rows.row(row).as_ref()) else { continue };
-                    let addr = addrs.value(row);
+                let found = Arc::new(batch.map_err(map_error)?);
+                let addrs = found.column(found.num_columns() - 1).as_primitive::<UInt64Type>();
+                let columns = key_columns(&found, &self.places(key));
+                let rows = key.converter.convert_columns(&columns).map_err(arrow_error)?;
+                for at in 0..found.num_rows() {
+                    let Some(&(replaces, row)) = key.new.get(rows.row(at).as_ref()) else { continue };
+                    let addr = addrs.value(at);
                     let gone = addr == replaces || addr < replaces && replaces != NEW_ROW && removed(addr);
                     if !gone {
-                        conflicts.push(Conflict {
-                            row: number,
-                            key: key.oid,
-                            error: self.duplicate(index, columns, row),
-                        });
+                        let found = Arc::clone(&found);
+                        conflicts.push(Conflict { row, key: key.oid, addr: Some(addr), found, at, index });
                     }
                 }
             }
@@ -218,7 +222,20 @@ impl Keys {
         Ok(conflicts)
     }
 
-    /// A scan of the existing rows that may have one of the new keys: key columns, then the address.
+    /// 23505 for a conflict.
+    pub(in crate::engine) fn error(&self, conflict: &Conflict) -> PgError {
+        let key = &self.keys[conflict.index];
+        let places = if conflict.addr.is_some() { self.places(key) } else { key.columns.clone() };
+        let columns = key_columns(&conflict.found, &places);
+        self.duplicate(key, &columns, conflict.at)
+    }
+
+    /// Where the columns of a key stand in the rows that a scan for it finds.
+    fn places(&self, key: &Key) -> Vec<usize> {
+        if self.whole_rows { key.columns.clone() } else { (0..key.columns.len()).collect() }
+    }
+
+    /// A scan of the existing rows that may have one of the new keys: key columns or all, then the address.
     fn scan_of(&self, key: &Key, sources: &[Arc<dyn RowSource>]) -> Result<PartSource, PgError> {
         let schema = ScanTable::schema_with_addr(&self.schema);
         let addr = schema.fields().len() - 1;
@@ -230,17 +247,15 @@ impl Keys {
             addr: Some(addr),
             constraints: Constraints::default(),
         };
-        let request = ScanRequest {
-            projection: Some(key.columns.iter().copied().chain([addr]).collect()),
-            filters: vec![filter],
-            limit: None,
-            partitions: 1,
+        let projection = match self.whole_rows {
+            true => (0..=addr).collect(),
+            false => key.columns.iter().copied().chain([addr]).collect(),
         };
+        let request = ScanRequest { projection: Some(projection), filters: vec![filter], limit: None, partitions: 1 };
         PartSource::try_new(Arc::new(table), request).map_err(map_error)
     }
 
-    fn duplicate(&self, index: usize, columns: &[ArrayRef], row: usize) -> PgError {
-        let key = &self.keys[index];
+    fn duplicate(&self, key: &Key, columns: &[ArrayRef], row: usize) -> PgError {
         let names: Vec<&str> = key.columns.iter().map(|&column| self.schema.field(column).name().as_str()).collect();
         let mut values = Vec::with_capacity(columns.len());
         for (&column, array) in key.columns.iter().zip(columns) {

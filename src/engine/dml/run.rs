@@ -10,8 +10,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use super::made_rows::{Role, over_rows};
 use super::sink::Sink;
-use super::{WritePlan, returning, target};
+use super::{WritePlan, target};
 use crate::dialect::sqlparser::ast::Truncate;
 use crate::engine::prepared::{Action, Outcome, Portal};
 use crate::engine::row_stream::RowStream;
@@ -86,11 +87,20 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
         sink.take(session.store_transaction(), batch)?;
     }
     token.run(sink.check_keys(&context)).await?;
+    if let Some((update, pairs)) = sink.pairs()? {
+        let plan = over_rows(with_parameters(update.clone(), portal)?, &pairs)?;
+        let mut rows = start(session, plan).await?;
+        while !sink.failed() {
+            let Some(batch) = token.run(rows.next()).await? else { break };
+            sink.update_in_the_way(session.store_transaction(), &batch)?;
+        }
+        token.run(sink.check_updated_keys(&context)).await?;
+    }
     let (count, rows) = sink.finish(session.store_transaction())?;
     let outcome = match &write.returning {
         None => Outcome::Done(format!("{} {count}", write.kind.tag())),
         Some(returning) => {
-            let over = returning::over_rows(with_parameters(returning.clone(), portal)?, rows)?;
+            let over = over_rows(with_parameters(returning.clone(), portal)?, &[(Role::Written, rows)])?;
             let rows = start(session, over).await?;
             portal.rows = Some(token.run(collected(rows)).await?);
             Outcome::Rows(write.kind.tag())

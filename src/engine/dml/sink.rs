@@ -1,12 +1,13 @@
 //! Where the rows of a write's query end: checked, counted, and put into the transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::compute::{filter_record_batch, interleave_record_batch};
 use arrow::datatypes::{SchemaRef, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::logical_expr::LogicalPlan;
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 use tributary_pg::error::PgError;
@@ -14,6 +15,7 @@ use tributary_pg::sqlstate;
 use tributary_store::Txn;
 
 use super::keys::{Conflict, Keys, claim};
+use super::made_rows::{Role, schema_for};
 use super::run::Context;
 use super::{WriteKind, WritePlan};
 use crate::engine::constraints::{RowChecks, schema_name};
@@ -30,9 +32,12 @@ pub(super) struct Sink<'a> {
     existing: Vec<Arc<dyn RowSource>>,
     /// Rows deleted or replaced, by source.
     deletes: BTreeMap<u32, RoaringBitmap>,
-    /// INSERT ... ON CONFLICT: rows that wait for the key check, and those left out by number.
+    /// INSERT ... ON CONFLICT: rows that wait for the key check, and those not inserted, by number, with the existing row
+    /// in the way of each.
     waiting: Vec<RecordBatch>,
-    left_out: BTreeSet<usize>,
+    left_out: BTreeMap<usize, Option<Conflict>>,
+    /// Keys of rows that ON CONFLICT DO UPDATE has changed, if it can change keys.
+    updated_keys: Option<Keys>,
     /// What RETURNING reads.
     shown: Vec<RecordBatch>,
     joined: Option<Joined>,
@@ -61,14 +66,21 @@ impl<'a> Sink<'a> {
             WriteKind::Update { joined: true } => Some(Joined::new(&schema)?),
             _ => None,
         };
+        let new_keys = |changed: Option<&[i16]>| {
+            Keys::new(&write.table, schema_name(&view, &write.table), Arc::clone(&schema), changed)
+        };
+        let update = write.on_conflict.as_ref().and_then(|on| on.update.as_ref());
+        let keys = new_keys(changed)?;
+        let updated_keys = update.map(|update| new_keys(Some(&update.changed))).transpose()?;
         Ok(Self {
-            keys: Keys::new(&write.table, schema_name(&view, &write.table), schema, changed)?,
+            keys: if update.is_some() { keys.with_whole_rows() } else { keys },
             existing: view.rows.sources(&write.table)?,
             checks,
             write,
             deletes: BTreeMap::new(),
             waiting: Vec::new(),
-            left_out: BTreeSet::new(),
+            left_out: BTreeMap::new(),
+            updated_keys,
             shown: Vec::new(),
             joined,
             failure: None,
@@ -121,11 +133,18 @@ impl<'a> Sink<'a> {
     /// ON CONFLICT DO NOTHING leaves rows out; without it a conflict is an error.
     fn leave_out(&mut self, conflicts: Vec<Conflict>) {
         for conflict in conflicts {
+            let row = conflict.row;
             match &self.write.on_conflict {
                 Some(on) if on.keys.as_ref().is_none_or(|keys| keys.contains(&conflict.key)) => {
-                    self.left_out.insert(conflict.row);
+                    if on.update.is_some() && conflict.addr.is_none() {
+                        self.fail(row, second_time());
+                    }
+                    self.left_out.insert(row, conflict.addr.is_some().then_some(conflict));
                 }
-                _ => self.fail(conflict.row, conflict.into_error()),
+                _ => {
+                    let error = self.keys.error(&conflict);
+                    self.fail(row, error);
+                }
             }
         }
     }
@@ -202,17 +221,76 @@ impl<'a> Sink<'a> {
         self.failure.take().map_or(Ok(()), |(_, error)| Err(error))
     }
 
+    /// ON CONFLICT DO UPDATE: its query, and the pairs of existing and new rows it works on.
+    pub(super) fn pairs(&mut self) -> Result<Option<(&'a LogicalPlan, Pairs)>, PgError> {
+        let update = self.write.on_conflict.as_ref().and_then(|on| on.update.as_ref());
+        let in_the_way: Vec<(usize, Conflict)> = match update {
+            Some(_) => std::mem::take(&mut self.left_out)
+                .into_iter()
+                .filter_map(|(row, conflict)| conflict.map(|conflict| (row, conflict)))
+                .collect(),
+            None => return Ok(None),
+        };
+        // They stay out of what is inserted.
+        self.left_out = in_the_way.iter().map(|(row, _)| (*row, None)).collect();
+        let Some(update) = update.filter(|_| !in_the_way.is_empty()) else { return Ok(None) };
+        let schema = self.checks.schema();
+        let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(0..in_the_way.len() as u64));
+        let found: Vec<&RecordBatch> = in_the_way.iter().map(|(_, conflict)| conflict.found.as_ref()).collect();
+        let places: Vec<(usize, usize)> =
+            in_the_way.iter().enumerate().map(|(index, (_, conflict))| (index, conflict.at)).collect();
+        let old = interleave_record_batch(&found, &places).map_err(arrow_error)?;
+        let waiting: Vec<&RecordBatch> = self.waiting.iter().collect();
+        let places: Vec<(usize, usize)> = in_the_way.iter().map(|(row, _)| place_of(&waiting, *row)).collect();
+        let new = interleave_record_batch(&waiting, &places).map_err(arrow_error)?;
+        let with_numbers = |rows: RecordBatch, role: Role| {
+            let mut columns = rows.columns().to_vec();
+            columns.push(Arc::clone(&numbers));
+            RecordBatch::try_new(schema_for(schema, role), columns).map(|rows| (role, vec![rows])).map_err(arrow_error)
+        };
+        let pairs = vec![with_numbers(old, Role::InTheWay)?, with_numbers(new, Role::Excluded)?];
+        Ok(Some((&update.plan, pairs)))
+    }
+
+    /// Takes rows of that query: each replaces the one at its address.
+    pub(super) fn update_in_the_way(&mut self, txn: &mut Txn, batch: &RecordBatch) -> Result<(), PgError> {
+        let rows = table_rows(batch, 1, self.checks.schema())?;
+        let addrs = addresses(batch)?;
+        if self.mark(addrs).true_count() < addrs.len() {
+            return Err(second_time());
+        }
+        let rows = self.checked(rows)?;
+        if let Some(keys) = &mut self.updated_keys
+            && let Some(conflict) = keys.take(&rows, Some(addrs))?.first()
+        {
+            return Err(keys.error(conflict));
+        }
+        self.append(txn, rows)
+    }
+
+    /// Looks for keys that DO UPDATE has set among all other rows, the inserted ones too.
+    pub(super) async fn check_updated_keys(&mut self, context: &Context) -> Result<(), PgError> {
+        if let Some((_, error)) = self.failure.take() {
+            return Err(error);
+        }
+        let Some(keys) = self.updated_keys.as_mut().filter(|keys| !keys.is_empty()) else { return Ok(()) };
+        let deletes = &self.deletes;
+        let removed = |addr: u64| deletes.get(&((addr >> 32) as u32)).is_some_and(|rows| rows.contains(addr as u32));
+        if let Some(conflict) = keys.existing(&self.existing, &removed, context).await?.first() {
+            return Err(keys.error(conflict));
+        }
+        for rows in kept(&self.waiting, &self.left_out)? {
+            if let Some(conflict) = keys.take(&rows, None)?.first() {
+                return Err(keys.error(conflict));
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the rest into the transaction. Gives the number of rows and what RETURNING reads.
     pub(super) fn finish(mut self, txn: &mut Txn) -> Result<(usize, Vec<RecordBatch>), PgError> {
-        let mut first = 0;
-        for rows in std::mem::take(&mut self.waiting) {
-            let keep: BooleanArray =
-                (first..first + rows.num_rows()).map(|row| Some(!self.left_out.contains(&row))).collect();
-            first += rows.num_rows();
-            let rows = filter_record_batch(&rows, &keep).map_err(arrow_error)?;
-            if rows.num_rows() > 0 {
-                self.append(txn, rows)?;
-            }
+        for rows in kept(&self.waiting, &self.left_out)? {
+            self.append(txn, rows)?;
         }
         if self.count > 0 && !self.keys.is_empty() {
             claim(txn, self.write.table.oid)?;
@@ -222,6 +300,41 @@ impl<'a> Sink<'a> {
         }
         Ok((self.count, self.shown))
     }
+}
+
+/// Rows of ON CONFLICT DO UPDATE by their part in its query.
+pub(super) type Pairs = Vec<(Role, Vec<RecordBatch>)>;
+
+/// Batch and row of the n-th row.
+fn place_of(batches: &[&RecordBatch], mut row: usize) -> (usize, usize) {
+    for (index, batch) in batches.iter().enumerate() {
+        if row < batch.num_rows() {
+            return (index, row);
+        }
+        row -= batch.num_rows();
+    }
+    unreachable!("rows are numbered in the order they were kept")
+}
+
+/// The rows that are not left out.
+fn kept(waiting: &[RecordBatch], left_out: &BTreeMap<usize, Option<Conflict>>) -> Result<Vec<RecordBatch>, PgError> {
+    let mut first = 0;
+    let mut out = Vec::new();
+    for rows in waiting {
+        let keep: BooleanArray =
+            (first..first + rows.num_rows()).map(|row| Some(!left_out.contains_key(&row))).collect();
+        first += rows.num_rows();
+        let rows = filter_record_batch(rows, &keep).map_err(arrow_error)?;
+        if rows.num_rows() > 0 {
+            out.push(rows);
+        }
+    }
+    Ok(out)
+}
+
+fn second_time() -> PgError {
+    PgError::new(sqlstate::CARDINALITY_VIOLATION, "ON CONFLICT DO UPDATE command cannot affect row a second time")
+        .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
 }
 
 impl Joined {
