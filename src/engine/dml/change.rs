@@ -94,7 +94,7 @@ pub(super) fn new_row(
     name: &str,
     values: &mut Vec<(i16, Expr)>,
 ) -> Result<Vec<SelectItem>, PgError> {
-    let mut item = |column: &ColumnObject| {
+    let item = |column: &ColumnObject| {
         let place = values.iter().position(|(attnum, _)| *attnum == column.attnum);
         let value = match place.map(|place| values.swap_remove(place).1) {
             Some(value) if ast::is_default(&value) => ast::default_of(column)?,
