@@ -11,6 +11,7 @@ mod render;
 use std::sync::Arc;
 use std::time::Instant;
 
+use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use tributary_pg::error::PgError;
@@ -116,7 +117,7 @@ fn input_of(explain: &ExplainPlan) -> Result<&LogicalPlan, PgError> {
 /// EXPLAIN (ENGINE): the plans as the engine prints them.
 async fn engine_plans(session: &mut Session, plan: LogicalPlan, verbose: bool) -> Result<Vec<String>, PgError> {
     let logical = optimized(session, plan)?;
-    let (physical, _) = physical(session, logical.clone()).await?;
+    let (physical, _) = physical_of(session, logical.clone()).await?;
     let logical = logical.display_indent().to_string();
     let physical = displayable(physical.as_ref()).indent(verbose).to_string();
     let mut lines = vec!["logical plan".to_owned()];
@@ -126,6 +127,14 @@ async fn engine_plans(session: &mut Session, plan: LogicalPlan, verbose: bool) -
     Ok(lines)
 }
 
+async fn physical_of(
+    session: &mut Session,
+    plan: LogicalPlan,
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), PgError> {
+    let view = session.read_view();
+    physical(&session.state(&view), session.token().clone(), plan).await
+}
+
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
@@ -133,7 +142,7 @@ fn milliseconds(since: Instant) -> f64 {
 async fn of_query(session: &mut Session, plan: LogicalPlan, analyze: bool) -> Result<Explained, PgError> {
     let began = Instant::now();
     let logical = optimized(session, plan)?;
-    let (plan, context) = physical(session, logical).await?;
+    let (plan, context) = physical_of(session, logical).await?;
     let planning_ms = milliseconds(began);
     let mut execution_ms = None;
     if analyze {
@@ -158,7 +167,7 @@ async fn of_write(
         (plan, count, Some(milliseconds(began)))
     } else {
         let logical = optimized(session, with_parameters(write.input.clone(), portal)?)?;
-        (physical(session, logical).await?.0, 0, None)
+        (physical_of(session, logical).await?.0, 0, None)
     };
     let planning_ms = if analyze { 0.0 } else { milliseconds(began) };
     Ok(Explained { plan, write: Some((write.table.name.clone(), write.kind, count)), planning_ms, execution_ms })

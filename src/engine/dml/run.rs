@@ -17,7 +17,7 @@ use crate::dialect::sqlparser::ast::Truncate;
 use crate::engine::prepared::{Action, Outcome, Portal};
 use crate::engine::row_stream::RowStream;
 use crate::engine::session::Session;
-use crate::engine::statement::query::{planned, start, with_parameters};
+use crate::engine::statement::query::{planned_in, with_parameters};
 use crate::engine::statement::transactions;
 use crate::engine::store_error::store_error;
 
@@ -77,9 +77,11 @@ async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan) ->
 
 async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
     begin(session, write.kind.verb())?;
-    let mut sink = Sink::new(session, write)?;
+    // Everything the statement reads, RETURNING included, is as it was before the statement.
+    let view = session.read_view();
+    let mut sink = Sink::new(session, &view, write)?;
     let plan = with_parameters(write.input.clone(), portal)?;
-    let (plan, context) = planned(session, plan).await?;
+    let (plan, context) = planned_in(session, &view, plan).await?;
     let mut rows = RowStream::run(Arc::clone(&plan), Arc::clone(&context))?;
     let token = session.token().clone();
     while !sink.failed() {
@@ -89,7 +91,8 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
     token.run(sink.check_keys(&context)).await?;
     if let Some((update, pairs)) = sink.pairs()? {
         let plan = over_rows(with_parameters(update.clone(), portal)?, &pairs)?;
-        let mut rows = start(session, plan).await?;
+        let (plan, _) = planned_in(session, &view, plan).await?;
+        let mut rows = RowStream::run(plan, Arc::clone(&context))?;
         while !sink.failed() {
             let Some(batch) = token.run(rows.next()).await? else { break };
             sink.update_in_the_way(session.store_transaction(), &batch)?;
@@ -101,8 +104,8 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
         None => Outcome::Done(format!("{} {count}", write.kind.tag())),
         Some(returning) => {
             let over = over_rows(with_parameters(returning.clone(), portal)?, &[(Role::Written, rows)])?;
-            let rows = start(session, over).await?;
-            portal.rows = Some(token.run(collected(rows)).await?);
+            let (over, context) = planned_in(session, &view, over).await?;
+            portal.rows = Some(token.run(collected(RowStream::run(over, context)?)).await?);
             Outcome::Rows(write.kind.tag())
         }
     };

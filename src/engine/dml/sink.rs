@@ -19,6 +19,7 @@ use super::made_rows::{Role, schema_for};
 use super::run::Context;
 use super::{WriteKind, WritePlan};
 use crate::engine::constraints::{RowChecks, schema_name};
+use crate::engine::planner::ReadView;
 use crate::engine::scan::row_source::RowSource;
 use crate::engine::session::Session;
 use crate::engine::store_error::store_error;
@@ -53,10 +54,9 @@ struct Joined {
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(session: &mut Session, write: &'a WritePlan) -> Result<Self, PgError> {
-        let view = session.read_view();
-        let state = session.state(&view);
-        let checks = RowChecks::new(&state, &view, &write.table)?;
+    pub(super) fn new(session: &Session, view: &ReadView, write: &'a WritePlan) -> Result<Self, PgError> {
+        let state = session.state(view);
+        let checks = RowChecks::new(&state, view, &write.table)?;
         let schema = Arc::clone(checks.schema());
         let changed = match write.kind {
             WriteKind::Delete => Some([].as_slice()),
@@ -67,7 +67,7 @@ impl<'a> Sink<'a> {
             _ => None,
         };
         let new_keys = |changed: Option<&[i16]>| {
-            Keys::new(&write.table, schema_name(&view, &write.table), Arc::clone(&schema), changed)
+            Keys::new(&write.table, schema_name(view, &write.table), Arc::clone(&schema), changed)
         };
         let update = write.on_conflict.as_ref().and_then(|on| on.update.as_ref());
         let keys = new_keys(changed)?;

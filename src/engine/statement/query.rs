@@ -13,8 +13,9 @@ use tributary_pg::error::PgError;
 
 use super::Analysis;
 use crate::dialect::sqlparser::ast::{Expr, Statement as Sql};
+use crate::engine::activity::StatementToken;
 use crate::engine::pg;
-use crate::engine::planner::Planner;
+use crate::engine::planner::{Planner, ReadView};
 use crate::engine::prepared::{Action, Outcome, Portal};
 use crate::engine::row_stream::RowStream;
 use crate::engine::session::Session;
@@ -79,8 +80,19 @@ pub(in crate::engine) async fn planned(
     session: &mut Session,
     plan: LogicalPlan,
 ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), PgError> {
-    let plan = optimized(session, plan)?;
-    physical(session, plan).await
+    let view = session.read_view();
+    planned_in(session, &view, plan).await
+}
+
+/// The same over the rows of a view taken before: what a statement has written meanwhile is not in it.
+pub(in crate::engine) async fn planned_in(
+    session: &mut Session,
+    view: &ReadView,
+    plan: LogicalPlan,
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), PgError> {
+    let state = session.state(view);
+    let plan = state.optimizer().optimize(plan, &state, |_, _| {}).map_err(pg::map_error)?;
+    physical(&state, session.token().clone(), plan).await
 }
 
 /// The plan after the logical optimizer.
@@ -92,16 +104,14 @@ pub(in crate::engine) fn optimized(session: &mut Session, plan: LogicalPlan) -> 
 
 /// The physical plan of an optimized one, made under the statement's token.
 pub(in crate::engine) async fn physical(
-    session: &mut Session,
+    state: &SessionState,
+    token: StatementToken,
     plan: LogicalPlan,
 ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), PgError> {
-    let view = session.read_view();
-    let state = session.state(&view);
-    let token = session.token().clone();
     token
         .run(async {
             let planner = state.query_planner();
-            let physical = planner.create_physical_plan(&plan, &state).await.map_err(pg::map_error)?;
+            let physical = planner.create_physical_plan(&plan, state).await.map_err(pg::map_error)?;
             Ok((physical, state.task_ctx()))
         })
         .await
