@@ -397,7 +397,7 @@ mod tests {
     fn options_know_where_they_stand() {
         let statements = crate::dialect::parse("SELECT 1; COPY t TO STDOUT (nope 1)").unwrap();
         let Ast::Own(OwnStatement::Copy(copy)) = &statements[1].ast else { panic!("no COPY") };
-        assert_eq!(copy.options[0].position, Some(18));
+        assert_eq!(copy.options[0].position, Some(19));
         assert_eq!(statements[1].offset, 10);
     }
 }

@@ -224,7 +224,8 @@ mod tests {
             (vec![oid::UNKNOWN, oid::DATE], Some(oid::DATE)),
             (vec![oid::DATE, oid::TIMESTAMPTZ], Some(oid::TIMESTAMPTZ)),
             (vec![oid::INT4, oid::TEXT], None),
-            (vec![oid::VARCHAR, oid::TEXT], Some(oid::TEXT)),
+            (vec![oid::VARCHAR, oid::TEXT], Some(oid::VARCHAR)),
+            (vec![oid::TEXT, oid::VARCHAR], Some(oid::TEXT)),
             (vec![oid::DATE, oid::INTERVAL], None),
         ] {
             assert_eq!(common_type(&inputs), expect, "{inputs:?}");
