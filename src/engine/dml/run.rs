@@ -77,13 +77,14 @@ async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan) ->
 
 async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
     begin(session, write.kind.verb())?;
+    let token = session.token().clone();
     // Everything the statement reads, RETURNING included, is as it was before the statement.
     let view = session.read_view();
-    let mut sink = Sink::new(session, &view, write)?;
+    let state = session.state(&view);
+    let mut sink = Sink::new(&state, &view, write)?;
     let plan = with_parameters(write.input.clone(), portal)?;
-    let (plan, context) = planned_in(session, &view, plan).await?;
+    let (plan, context) = planned_in(&state, token.clone(), plan).await?;
     let mut rows = RowStream::run(Arc::clone(&plan), Arc::clone(&context))?;
-    let token = session.token().clone();
     while !sink.failed() {
         let Some(batch) = token.run(rows.next()).await? else { break };
         sink.take(session.store_transaction(), batch)?;
@@ -91,7 +92,7 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
     token.run(sink.check_keys(&context)).await?;
     if let Some((update, pairs)) = sink.pairs()? {
         let plan = over_rows(with_parameters(update.clone(), portal)?, &pairs)?;
-        let (plan, _) = planned_in(session, &view, plan).await?;
+        let (plan, _) = planned_in(&state, token.clone(), plan).await?;
         let mut rows = RowStream::run(plan, Arc::clone(&context))?;
         while !sink.failed() {
             let Some(batch) = token.run(rows.next()).await? else { break };
@@ -104,7 +105,7 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
         None => Outcome::Done(format!("{} {count}", write.kind.tag())),
         Some(returning) => {
             let over = over_rows(with_parameters(returning.clone(), portal)?, &[(Role::Written, rows)])?;
-            let (over, context) = planned_in(session, &view, over).await?;
+            let (over, context) = planned_in(&state, token.clone(), over).await?;
             portal.rows = Some(token.run(collected(RowStream::run(over, context)?)).await?);
             Outcome::Rows(write.kind.tag())
         }

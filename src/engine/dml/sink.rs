@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBa
 use arrow::compute::{filter_record_batch, interleave_record_batch};
 use arrow::datatypes::{SchemaRef, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
@@ -21,7 +22,6 @@ use super::{WriteKind, WritePlan};
 use crate::engine::constraints::{RowChecks, schema_name};
 use crate::engine::planner::ReadView;
 use crate::engine::scan::row_source::RowSource;
-use crate::engine::session::Session;
 use crate::engine::store_error::store_error;
 
 /// One run of a write.
@@ -54,9 +54,8 @@ struct Joined {
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(session: &Session, view: &ReadView, write: &'a WritePlan) -> Result<Self, PgError> {
-        let state = session.state(view);
-        let checks = RowChecks::new(&state, view, &write.table)?;
+    pub(super) fn new(state: &SessionState, view: &ReadView, write: &'a WritePlan) -> Result<Self, PgError> {
+        let checks = RowChecks::new(state, view, &write.table)?;
         let schema = Arc::clone(checks.schema());
         let changed = match write.kind {
             WriteKind::Delete => Some([].as_slice()),

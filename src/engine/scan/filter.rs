@@ -3,14 +3,15 @@
 //! Conjuncts run in the order written and each sees only rows that passed the earlier ones, so `x <> 0 AND 10 / x > 1`
 //! never divides by zero, and a deleted row never raises an error. A conjunct that cannot fail may look at more rows
 //! than it must: as long as many rows are left it runs over the whole granule without a copy and its mask is joined.
-//! Columns are loaded on first use: a conjunct that drops every row saves the columns after it.
+//! Columns are loaded on first use: a conjunct that drops every row saves the columns after it. A conjunct over one column
+//! that is kept as codes is evaluated once on the distinct values and then on codes.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::buffer::{BooleanBuffer, MutableBuffer};
 use arrow::compute::filter;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef, UInt8Type, UInt16Type};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{ColumnarValue, Operator};
@@ -20,6 +21,8 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use roaring::RoaringBitmap;
+
+use super::row_source::Values;
 
 /// An infallible conjunct runs over all rows of the granule while at least one row in this many is left.
 const FULL_EVALUATION_SHARE: usize = 8;
@@ -213,15 +216,18 @@ pub(crate) fn live_rows(deletes: Option<&RoaringBitmap>, first_row: u64, rows: u
     Selection::new(BooleanBuffer::new(out.into(), 0, rows))
 }
 
-/// Whether a dynamic filter is worth evaluating row by row, judged by what it dropped.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usefulness {
+/// What a partition has learnt of a conjunct.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
     seen: usize,
     dropped: usize,
+    /// The distinct values it was last evaluated on, and which of them pass; `None` if one of them raised an error.
+    codes: Option<(ArrayRef, Option<CodeMask>)>,
 }
 
-impl Usefulness {
-    fn worth_it(self) -> bool {
+impl Judge {
+    /// Whether a dynamic filter is worth evaluating row by row, judged by what it dropped.
+    fn worth_it(&self) -> bool {
         self.seen < DYNAMIC_TRIAL_ROWS || self.dropped * 10 >= self.seen
     }
 
@@ -229,25 +235,78 @@ impl Usefulness {
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
+
+    /// Which of the distinct values of a column pass. `None` where they must not be judged in advance: a value that
+    /// raises an error may occur only in rows that are deleted or dropped before.
+    fn codes(&mut self, conjunct: &Conjunct, values: &ArrayRef) -> Option<&CodeMask> {
+        let known = self.codes.as_ref().is_some_and(|(judged, _)| Arc::ptr_eq(judged, values));
+        if !known {
+            let mask = CodeMask::of(conjunct, values).ok();
+            self.codes = Some((Arc::clone(values), mask));
+        }
+        self.codes.as_ref().and_then(|(_, mask)| mask.as_ref())
+    }
+}
+
+/// Which codes pass a conjunct.
+#[derive(Debug)]
+struct CodeMask {
+    passes: Vec<bool>,
+    null_passes: bool,
+}
+
+impl CodeMask {
+    fn of(conjunct: &Conjunct, values: &ArrayRef) -> Result<Self> {
+        let passes = conjunct.evaluate(vec![Arc::clone(values)], values.len())?;
+        let null = conjunct.evaluate(vec![new_null_array(values.data_type(), 1)], 1)?;
+        Ok(Self { passes: passes.iter().collect(), null_passes: null.value(0) })
+    }
+
+    fn select(&self, keys: &ArrayRef) -> Result<BooleanBuffer> {
+        let pass = |code: usize| self.passes.get(code).copied().unwrap_or(false);
+        let mask = match keys.data_type() {
+            DataType::UInt8 => {
+                let codes = keys.as_primitive::<UInt8Type>().values();
+                BooleanBuffer::collect_bool(codes.len(), |row| pass(codes[row] as usize))
+            }
+            DataType::UInt16 => {
+                let codes = keys.as_primitive::<UInt16Type>().values();
+                BooleanBuffer::collect_bool(codes.len(), |row| pass(codes[row] as usize))
+            }
+            other => return internal_err!("codes of type {other}"),
+        };
+        Ok(match keys.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => mask,
+            Some(nulls) if self.null_passes => &mask | &!nulls.inner(),
+            Some(nulls) => &mask & nulls.inner(),
+        })
+    }
 }
 
 /// Runs the conjuncts over one granule. `load` gives a column's values for all its rows.
 pub(crate) fn select(
     conjuncts: &[Conjunct],
-    usefulness: &mut [Usefulness],
+    judges: &mut [Judge],
     mut selection: Selection,
     rows: usize,
-    mut load: impl FnMut(usize) -> Result<ArrayRef>,
+    mut load: impl FnMut(usize) -> Result<Values>,
 ) -> Result<Selection> {
-    for (conjunct, usefulness) in conjuncts.iter().zip(usefulness) {
+    for (conjunct, judge) in conjuncts.iter().zip(judges) {
         let before = selection.count(rows);
         if before == 0 {
             return Ok(Selection::None);
         }
-        if conjunct.dynamic && !usefulness.worth_it() {
+        if conjunct.dynamic && !judge.worth_it() {
             continue;
         }
         let columns = conjunct.columns.iter().map(|&column| load(column)).collect::<Result<Vec<_>>>()?;
+        if let ([Values::Codes { keys, values }], false) = (columns.as_slice(), conjunct.late)
+            && let Some(mask) = judge.codes(conjunct, values)
+        {
+            selection = selection.and(mask.select(keys)?);
+            continue;
+        }
+        let columns = columns.iter().map(Values::decoded).collect::<Result<Vec<_>>>()?;
         let whole =
             matches!(selection, Selection::All) || conjunct.infallible && before * FULL_EVALUATION_SHARE >= rows;
         selection = if whole {
@@ -260,8 +319,8 @@ pub(crate) fn select(
             selection.and_dense(&dense)
         };
         if conjunct.dynamic {
-            usefulness.seen += before;
-            usefulness.dropped += before - selection.count(rows);
+            judge.seen += before;
+            judge.dropped += before - selection.count(rows);
         }
     }
     Ok(selection)

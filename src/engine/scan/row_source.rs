@@ -5,8 +5,10 @@
 //! writes need no code of their own. What it deliberately does not do: decide which sources belong to a snapshot.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::compute::{FilterPredicate, take};
 use datafusion::common::{Result, ScalarValue};
 use roaring::RoaringBitmap;
 
@@ -39,6 +41,49 @@ pub(crate) struct Zones {
     pub null_count: ArrayRef,
 }
 
+/// Values of a column, as they are kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Values {
+    /// One by one.
+    Plain(ArrayRef),
+    /// Codes (UInt8 or UInt16, NULL where the value is) into distinct values.
+    Codes { keys: ArrayRef, values: ArrayRef },
+}
+
+impl Values {
+    /// A stretch of rows.
+    pub(crate) fn slice(&self, first: usize, rows: usize) -> Self {
+        match self {
+            Self::Plain(array) if first == 0 && rows == array.len() => Self::Plain(Arc::clone(array)),
+            Self::Plain(array) => Self::Plain(array.slice(first, rows)),
+            Self::Codes { keys, values } => Self::Codes { keys: keys.slice(first, rows), values: Arc::clone(values) },
+        }
+    }
+
+    /// All of them, one by one.
+    pub(crate) fn decoded(&self) -> Result<ArrayRef> {
+        match self {
+            Self::Plain(array) => Ok(Arc::clone(array)),
+            Self::Codes { keys, values } => gather(keys, values),
+        }
+    }
+
+    /// Those that a filter lets through, one by one.
+    pub(crate) fn filtered(&self, filter: &FilterPredicate) -> Result<ArrayRef> {
+        match self {
+            Self::Plain(array) => Ok(filter.filter(array)?),
+            Self::Codes { keys, values } => gather(&filter.filter(keys)?, values),
+        }
+    }
+}
+
+fn gather(keys: &ArrayRef, values: &ArrayRef) -> Result<ArrayRef> {
+    if values.is_empty() {
+        return Ok(new_null_array(values.data_type(), keys.len()));
+    }
+    Ok(take(values, keys, None)?)
+}
+
 /// An immutable run of rows. Columns are named by their index in the scanned table.
 pub(crate) trait RowSource: Debug + Send + Sync {
     /// Upper half of the row address.
@@ -53,8 +98,8 @@ pub(crate) trait RowSource: Debug + Send + Sync {
     fn chunk_count(&self) -> usize;
     /// First row and row count of a chunk.
     fn chunk(&self, chunk: usize) -> (u64, usize);
-    /// The values of a column in a chunk, in the type the scan hands out.
-    fn column(&self, chunk: usize, column: usize) -> Result<ArrayRef>;
+    /// The values of a column in a chunk; decoded they have the type the scan hands out.
+    fn values(&self, chunk: usize, column: usize) -> Result<Values>;
     /// Bounds per granule. Only sources whose chunks begin on granule bounds have them.
     fn zones(&self, column: usize) -> Option<Zones>;
     /// Bounds of the whole source.

@@ -6,9 +6,9 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::nullif;
 use datafusion::common::{Result, ScalarValue};
 use roaring::RoaringBitmap;
-use tributary_store::{Column, Source};
+use tributary_store::{Column, Encoded, Source};
 
-use super::row_source::{RowSource, Summary, Zones};
+use super::row_source::{RowSource, Summary, Values, Zones};
 use crate::engine::table::through_datafusion;
 
 /// A source of the store with the columns of one table, and a delete vector that may hold more than the source's own:
@@ -57,8 +57,14 @@ impl RowSource for StoredSource {
         (chunk.first_row, chunk.rows)
     }
 
-    fn column(&self, chunk: usize, column: usize) -> Result<ArrayRef> {
-        self.source.column(chunk, &self.columns[column]).map_err(through_datafusion)
+    fn values(&self, chunk: usize, column: usize) -> Result<Values> {
+        let column = &self.columns[column];
+        match self.source.encoded(chunk, column).map_err(through_datafusion)? {
+            Some(Encoded::Plain(array)) => Ok(Values::Plain(array)),
+            Some(Encoded::Dictionary { keys, values }) => Ok(Values::Codes { keys, values }),
+            // Added later, or widened since: the store makes the values.
+            None => self.source.column(chunk, column).map(Values::Plain).map_err(through_datafusion),
+        }
     }
 
     fn zones(&self, column: usize) -> Option<Zones> {

@@ -23,8 +23,9 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, Count, MetricBuilder};
 use futures::Stream;
 
 use super::PartSource;
-use super::filter::{Selection, Usefulness, live_rows, select};
+use super::filter::{Judge, Selection, live_rows, select};
 use super::prune::{Pruner, Slice};
+use super::row_source::Values;
 
 /// Batches of fewer rows are collected to fuller ones.
 const BATCH_ROWS_MIN: usize = 4_096;
@@ -71,7 +72,7 @@ struct Figures {
 struct Loaded {
     source: usize,
     chunk: usize,
-    columns: Vec<Option<ArrayRef>>,
+    columns: Vec<Option<Values>>,
 }
 
 /// Rows of one partition of a scan.
@@ -80,7 +81,7 @@ pub(super) struct ScanStream {
     queue: Queue,
     slices: Range<usize>,
     loaded: Loaded,
-    usefulness: Vec<Usefulness>,
+    judges: Vec<Judge>,
     late: LatePruning,
     coalescer: Option<BatchCoalescer>,
     ready: VecDeque<RecordBatch>,
@@ -104,7 +105,7 @@ impl ScanStream {
             queue,
             slices: 0..0,
             loaded: Loaded { columns: vec![None; scan.table.schema.fields().len()], ..Loaded::default() },
-            usefulness: vec![Usefulness::default(); scan.conjuncts.len()],
+            judges: scan.conjuncts.iter().map(|_| Judge::default()).collect(),
             late: LatePruning::new(&scan),
             coalescer: None,
             ready: VecDeque::new(),
@@ -130,9 +131,9 @@ impl ScanStream {
         let live = live_rows(source.deletes(), chunk_first + u64::from(slice.first), rows);
         let live_count = live.count(rows);
         let conjuncts = Arc::clone(&self.scan.conjuncts);
-        let mut usefulness = std::mem::take(&mut self.usefulness);
-        let selection = select(&conjuncts, &mut usefulness, live, rows, |column| self.load(slice, column));
-        self.usefulness = usefulness;
+        let mut judges = std::mem::take(&mut self.judges);
+        let selection = select(&conjuncts, &mut judges, live, rows, |column| self.load(slice, column));
+        self.judges = judges;
         let selection = selection?;
         self.figures.rows_removed.add(live_count - selection.count(rows));
         self.emit(slice, &selection)
@@ -145,7 +146,7 @@ impl ScanStream {
         loop {
             for index in self.slices.by_ref() {
                 let slice = self.scan.slices[index];
-                if self.late.keeps(&self.scan, slice, &mut self.usefulness)? {
+                if self.late.keeps(&self.scan, slice, &mut self.judges)? {
                     return Ok(Some(slice));
                 }
                 self.figures.granules_pruned.add(1);
@@ -158,14 +159,14 @@ impl ScanStream {
     }
 
     /// The values of a column for all rows of a granule.
-    fn load(&mut self, slice: Slice, column: usize) -> Result<ArrayRef> {
+    fn load(&mut self, slice: Slice, column: usize) -> Result<Values> {
         let table = &self.scan.table;
         let source = table.sources[slice.source as usize].as_ref();
         let (first, rows) = (slice.first as usize, slice.rows as usize);
         if table.addr == Some(column) {
             let row = source.chunk(slice.chunk as usize).0 + first as u64;
             let addr = u64::from(source.number()) << 32 | row;
-            return Ok(Arc::new(UInt64Array::from_iter_values(addr..addr + rows as u64)));
+            return Ok(Values::Plain(Arc::new(UInt64Array::from_iter_values(addr..addr + rows as u64))));
         }
         let (source_index, chunk) = (slice.source as usize, slice.chunk as usize);
         if self.loaded.source != source_index || self.loaded.chunk != chunk {
@@ -174,9 +175,9 @@ impl ScanStream {
         }
         let values = match &self.loaded.columns[column] {
             Some(values) => values,
-            None => self.loaded.columns[column].insert(source.column(chunk, column)?),
+            None => self.loaded.columns[column].insert(source.values(chunk, column)?),
         };
-        if first == 0 && rows == values.len() { Ok(Arc::clone(values)) } else { Ok(values.slice(first, rows)) }
+        Ok(values.slice(first, rows))
     }
 
     fn emit(&mut self, slice: Slice, selection: &Selection) -> Result<()> {
@@ -194,18 +195,21 @@ impl ScanStream {
             }
             return Ok(());
         }
-        let mut columns = projection.iter().map(|&column| self.load(slice, column)).collect::<Result<Vec<_>>>()?;
-        if let Selection::Some(mask, _) = selection {
-            let mask = BooleanArray::new(mask.clone(), None);
-            let mut filter = FilterBuilder::new(&mask);
-            if columns.len() > 1 {
-                filter = filter.optimize();
+        let filter = match selection {
+            Selection::Some(mask, _) => {
+                let filter = FilterBuilder::new(&BooleanArray::new(mask.clone(), None));
+                Some(if projection.len() > 1 { filter.optimize() } else { filter }.build())
             }
-            let filter = filter.build();
-            for column in &mut columns {
-                *column = filter.filter(column)?;
+            _ => None,
+        };
+        let column = |index: &usize| {
+            let values = self.load(slice, *index)?;
+            match &filter {
+                Some(filter) => values.filtered(filter),
+                None => values.decoded(),
             }
-        }
+        };
+        let columns = projection.iter().map(column).collect::<Result<Vec<ArrayRef>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(selection.count(rows)));
         let mut batch = RecordBatch::try_new_with_options(Arc::clone(&self.scan.projected_schema), columns, &options)?;
         if batch.num_rows() > count {
@@ -296,13 +300,13 @@ impl LatePruning {
     }
 
     /// Whether a granule may still hold rows that pass.
-    fn keeps(&mut self, scan: &PartSource, slice: Slice, usefulness: &mut [Usefulness]) -> Result<bool> {
+    fn keeps(&mut self, scan: &PartSource, slice: Slice, judges: &mut [Judge]) -> Result<bool> {
         let Some(tracking) = &mut self.tracking else { return Ok(true) };
         let changed = tracking.watcher().is_some_and(|watcher| watcher.changed());
         if changed || std::mem::take(&mut self.fresh) {
             let filters: Vec<_> = scan.late_filters().cloned().collect();
             self.pruner = Pruner::new(&filters, &scan.table.schema);
-            usefulness.iter_mut().for_each(Usefulness::reset);
+            judges.iter_mut().for_each(Judge::reset);
         }
         match &self.pruner {
             Some(pruner) => {

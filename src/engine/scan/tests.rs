@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray, UInt32Array,
-    UInt64Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray, UInt16Array,
+    UInt32Array, UInt64Array,
 };
 use arrow::compute::{concat_batches, filter_record_batch, take, take_record_batch};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt64Type};
@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use roaring::RoaringBitmap;
 use tributary_store::PRIVATE_SOURCES_FROM;
 
-use super::row_source::{GRANULE_ROWS, RowSource, Summary, Zones};
+use super::row_source::{GRANULE_ROWS, RowSource, Summary, Values, Zones};
 use super::{PartSource, ScanRequest, ScanTable};
 
 /// Batches without bounds, as a delta has them.
@@ -69,8 +69,8 @@ impl RowSource for BatchSource {
     fn chunk(&self, chunk: usize) -> (u64, usize) {
         self.chunks[chunk]
     }
-    fn column(&self, chunk: usize, column: usize) -> Result<ArrayRef> {
-        Ok(Arc::clone(self.batches[chunk].column(column)))
+    fn values(&self, chunk: usize, column: usize) -> Result<Values> {
+        Ok(Values::Plain(Arc::clone(self.batches[chunk].column(column))))
     }
     fn zones(&self, _column: usize) -> Option<Zones> {
         None
@@ -125,8 +125,25 @@ impl RowSource for BoundedSource {
     fn chunk(&self, chunk: usize) -> (u64, usize) {
         self.rows.chunk(chunk)
     }
-    fn column(&self, chunk: usize, column: usize) -> Result<ArrayRef> {
-        self.rows.column(chunk, column)
+    /// Text as codes, in order of first use.
+    fn values(&self, chunk: usize, column: usize) -> Result<Values> {
+        let values = self.rows.values(chunk, column)?;
+        let Values::Plain(texts) = &values else { return Ok(values) };
+        let Some(texts) = texts.as_string_view_opt() else { return Ok(values) };
+        let mut distinct: Vec<&str> = vec![];
+        let keys: UInt16Array = texts
+            .iter()
+            .map(|text| {
+                text.map(|text| {
+                    let code = distinct.iter().position(|known| *known == text);
+                    code.unwrap_or_else(|| {
+                        distinct.push(text);
+                        distinct.len() - 1
+                    }) as u16
+                })
+            })
+            .collect();
+        Ok(Values::Codes { keys: Arc::new(keys), values: Arc::new(StringViewArray::from(distinct)) })
     }
     fn zones(&self, column: usize) -> Option<Zones> {
         let values = self.batch.column(column);
@@ -347,7 +364,7 @@ fn an_untouched_granule_is_handed_out_without_a_copy() {
     let (table, _) = table([20_000, 0, 0], 0, 1);
     let request = ScanRequest { projection: Some(vec![0]), partitions: 1, ..ScanRequest::default() };
     let got = run(&table, request);
-    let stored = table.sources[0].column(0, 0).unwrap();
+    let stored = table.sources[0].values(0, 0).unwrap().decoded().unwrap();
     let stored = stored.as_primitive::<arrow::datatypes::Int64Type>().values();
     let first = got[0].column(0).as_primitive::<arrow::datatypes::Int64Type>().values();
     assert_eq!(first.as_ptr(), stored.as_ptr());

@@ -15,7 +15,7 @@ use super::Analysis;
 use crate::dialect::sqlparser::ast::{Expr, Statement as Sql};
 use crate::engine::activity::StatementToken;
 use crate::engine::pg;
-use crate::engine::planner::{Planner, ReadView};
+use crate::engine::planner::Planner;
 use crate::engine::prepared::{Action, Outcome, Portal};
 use crate::engine::row_stream::RowStream;
 use crate::engine::session::Session;
@@ -81,18 +81,18 @@ pub(in crate::engine) async fn planned(
     plan: LogicalPlan,
 ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), PgError> {
     let view = session.read_view();
-    planned_in(session, &view, plan).await
+    let state = session.state(&view);
+    planned_in(&state, session.token().clone(), plan).await
 }
 
-/// The same over the rows of a view taken before: what a statement has written meanwhile is not in it.
+/// The same in a state made before: what a statement has written meanwhile is not in its rows.
 pub(in crate::engine) async fn planned_in(
-    session: &mut Session,
-    view: &ReadView,
+    state: &SessionState,
+    token: StatementToken,
     plan: LogicalPlan,
 ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), PgError> {
-    let state = session.state(view);
-    let plan = state.optimizer().optimize(plan, &state, |_, _| {}).map_err(pg::map_error)?;
-    physical(&state, session.token().clone(), plan).await
+    let plan = state.optimizer().optimize(plan, state, |_, _| {}).map_err(pg::map_error)?;
+    physical(state, token, plan).await
 }
 
 /// The plan after the logical optimizer.
