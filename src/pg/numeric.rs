@@ -144,12 +144,21 @@ pub fn compute(operator: Operator, left: (i256, i8), right: (i256, i8), scale: i
                 return Err(division_by_zero());
             }
             let shift = i32::from(scale) + i32::from(right.1) - i32::from(left.1);
-            if let Ok(shift @ 0..=76) = u8::try_from(shift)
-                && let Some(numerator) = left.0.checked_mul(power_of_ten(shift))
-            {
-                return divide_rounded(numerator, right.0);
+            let exact = match u8::try_from(shift) {
+                Ok(shift @ 0..=76) => left.0.checked_mul(power_of_ten(shift)),
+                _ => None,
+            };
+            let quotient = match exact {
+                Some(numerator) => divide_rounded(numerator, right.0)?,
+                None => big_ratio(&big(left.0), i32::from(left.1) - i32::from(right.1), &big(right.0), scale)?,
+            };
+            if scale != FREE_SCALE {
+                return Ok(quotient);
             }
-            big_ratio(&big(left.0), i32::from(left.1) - i32::from(right.1), &big(right.0), scale)
+            // A free quotient is rounded where it is computed, as PostgreSQL does: printing never cuts digits.
+            let inputs_scale = left.1.max(right.1).max(0) as u8;
+            let decimals = display_decimals(quotient, scale, inputs_scale) as i8;
+            rescale(rescale(quotient, scale, decimals)?, decimals, scale)
         }
     }
 }
