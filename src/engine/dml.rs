@@ -216,8 +216,8 @@ fn planned(
     let planner = || Planner::with_parameters(state, view, text, Arc::clone(parameters));
     let (table, queries) = match write {
         Sql::Insert(insert) => insert::queries(&planner(), insert, with)?,
-        Sql::Update(update) => change::update_queries(view, update, with)?,
-        Sql::Delete(delete) => change::delete_queries(view, delete, with)?,
+        Sql::Update(update) => change::update_queries(&planner(), update, with)?,
+        Sql::Delete(delete) => change::delete_queries(&planner(), delete, with)?,
         _ => return Err(PgError::internal("a write was not recognised as one")),
     };
     let planner = planner().with_target(Arc::clone(&table));

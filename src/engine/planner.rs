@@ -23,6 +23,7 @@ use super::session_vars::SessionVars;
 use super::table::ReadRows;
 use super::{dml, system, table};
 use crate::dialect::semantics::{Rewriter, SourceText};
+use crate::dialect::sqlparser::tokenizer::Location;
 use crate::dialect::{self, Ast, sqlparser};
 
 /// What one statement may read: one catalog and one snapshot.
@@ -84,6 +85,12 @@ impl<'a> Planner<'a> {
             trusted: false,
             target: None,
         }
+    }
+
+    /// An error at a place in the statement.
+    pub(super) fn at(&self, error: PgError, place: Location) -> PgError {
+        let position = SourceText::new(&self.text).position(place);
+        error.or_at((position > 0).then_some(position))
     }
 
     /// A planner of the same statement for a write to `table`.

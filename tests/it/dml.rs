@@ -274,3 +274,23 @@ async fn an_upsert_returns_inserted_and_updated_rows() {
     lines.sort_unstable();
     assert_eq!(lines, ["1|15", "2|6"]);
 }
+
+#[tokio::test]
+async fn errors_of_writes_point_into_the_statement() {
+    let database = Database::new();
+    let mut client = database.connect();
+    client.ok("CREATE TABLE c (a int, b int)").await;
+    // Positions of PostgreSQL 15.18.
+    for (statement, position) in [
+        ("insert into c(a,a) values (1,2)", 17),
+        ("insert into c(zz) values (1)", 15),
+        ("insert into c values (1,2,3)", 27),
+        ("insert into c(a,b) values (1)", 17),
+        ("insert into c values (1),(2,3)", 27),
+        ("insert into c values ('x')", 23),
+        ("update c set c.a = 1", 14),
+        ("update c set nope = 1", 14),
+    ] {
+        assert_eq!(client.error(statement).await.position, Some(position), "{statement}");
+    }
+}

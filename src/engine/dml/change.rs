@@ -9,16 +9,16 @@ use super::ast::{self, TARGET_SCHEMA, folded};
 use super::insert::{table_name, unknown_column};
 use super::{Queries, WriteKind, target};
 use crate::dialect::sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, ObjectName, Query, SelectItem, SetExpr, TableWithJoins,
-    Update, UpdateTableFromKind, With,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, ObjectName, Query, SelectItem, SetExpr, Spanned,
+    TableWithJoins, Update, UpdateTableFromKind, With,
 };
 use crate::engine::catalog::{ColumnObject, TableObject};
-use crate::engine::planner::ReadView;
+use crate::engine::planner::{Planner, ReadView};
 use crate::engine::scan::ADDR;
 
 /// DELETE FROM target [USING ...] [WHERE ...].
 pub(super) fn delete_queries(
-    view: &ReadView,
+    planner: &Planner<'_>,
     delete: &Delete,
     with: Option<&With>,
 ) -> Result<(Arc<TableObject>, Queries), PgError> {
@@ -27,7 +27,7 @@ pub(super) fn delete_queries(
         return Err(PgError::new(sqlstate::SYNTAX_ERROR, "DELETE takes one table; others belong into USING"));
     };
     refuse_limit(!delete.order_by.is_empty(), delete.limit.is_some())?;
-    let (table, name) = resolved(view, table)?;
+    let (table, name) = resolved(planner.view, table)?;
     let mut relations = vec![ast::hidden_table(TARGET_SCHEMA, table.oid, &name)];
     relations.extend(delete.using.iter().flatten().cloned());
     let mut items = vec![ast::named(ast::column(&name, ADDR), ADDR)];
@@ -42,12 +42,12 @@ pub(super) fn delete_queries(
 
 /// UPDATE target SET ... [FROM ...] [WHERE ...].
 pub(super) fn update_queries(
-    view: &ReadView,
+    planner: &Planner<'_>,
     update: &Update,
     with: Option<&With>,
 ) -> Result<(Arc<TableObject>, Queries), PgError> {
     refuse_limit(!update.order_by.is_empty(), update.limit.is_some())?;
-    let (table, name) = resolved(view, &update.table)?;
+    let (table, name) = resolved(planner.view, &update.table)?;
     let mut relations = vec![ast::hidden_table(TARGET_SCHEMA, table.oid, &name)];
     let from = match &update.from {
         Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => from.as_slice(),
@@ -55,7 +55,7 @@ pub(super) fn update_queries(
     };
     let joined = !from.is_empty();
     relations.extend(from.iter().cloned());
-    let mut values = new_values(&table, &update.assignments)?;
+    let mut values = new_values(planner, &table, &update.assignments)?;
     let changed = values.iter().map(|(attnum, _)| *attnum).collect();
     let mut items = vec![ast::named(ast::column(&name, ADDR), ADDR)];
     items.extend(new_row(&table, &name, &mut values)?);
@@ -107,7 +107,11 @@ pub(super) fn new_row(
 }
 
 /// Columns set and their expressions. `(a, b) = (1, 2)` is taken apart.
-pub(super) fn new_values(table: &TableObject, assignments: &[Assignment]) -> Result<Vec<(i16, Expr)>, PgError> {
+pub(super) fn new_values(
+    planner: &Planner<'_>,
+    table: &TableObject,
+    assignments: &[Assignment],
+) -> Result<Vec<(i16, Expr)>, PgError> {
     let mut values: Vec<(i16, Expr)> = Vec::new();
     let mut push = |column: &ColumnObject, value: Expr| {
         if values.iter().any(|(attnum, _)| *attnum == column.attnum) {
@@ -121,11 +125,11 @@ pub(super) fn new_values(table: &TableObject, assignments: &[Assignment]) -> Res
     };
     for assignment in assignments {
         match &assignment.target {
-            AssignmentTarget::ColumnName(name) => push(column_of(table, name)?, assignment.value.clone())?,
+            AssignmentTarget::ColumnName(name) => push(column_of(planner, table, name)?, assignment.value.clone())?,
             AssignmentTarget::Tuple(names) => {
                 let row = row_values(&assignment.value, names.len())?;
                 for (name, value) in names.iter().zip(row) {
-                    push(column_of(table, name)?, value)?;
+                    push(column_of(planner, table, name)?, value)?;
                 }
             }
         }
@@ -133,14 +137,19 @@ pub(super) fn new_values(table: &TableObject, assignments: &[Assignment]) -> Res
     Ok(values)
 }
 
-fn column_of<'a>(table: &'a TableObject, name: &ObjectName) -> Result<&'a ColumnObject, PgError> {
-    let name = match name.0.as_slice() {
+fn column_of<'a>(
+    planner: &Planner<'_>,
+    table: &'a TableObject,
+    object: &ObjectName,
+) -> Result<&'a ColumnObject, PgError> {
+    let name = match object.0.as_slice() {
         [part] => part.as_ident().map(folded).unwrap_or_default(),
         // `SET t.x = 1`: the first word is taken for the column, as PostgreSQL does.
         [part, ..] => part.as_ident().map(folded).unwrap_or_default(),
         [] => String::new(),
     };
-    table.live_columns().find(|column| column.name == name).ok_or_else(|| unknown_column(table, &name))
+    let column = table.live_columns().find(|column| column.name == name);
+    column.ok_or_else(|| planner.at(unknown_column(table, &name), object.span().start))
 }
 
 fn row_values(value: &Expr, width: usize) -> Result<Vec<Expr>, PgError> {

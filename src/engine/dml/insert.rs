@@ -11,8 +11,9 @@ use super::change::{new_row, new_values};
 use super::{Queries, WriteKind, target};
 use crate::dialect::sqlparser::ast::{
     ConflictTarget, DoUpdate, Expr, Insert, ObjectName, OnConflictAction, OnInsert, Query, SelectItem, SetExpr,
-    Statement as Sql, TableFactor, TableObject as InsertTarget, Value, With,
+    Spanned, Statement as Sql, TableFactor, TableObject as InsertTarget, Value, With,
 };
+use crate::dialect::sqlparser::tokenizer::Location;
 use crate::engine::catalog::{ColumnObject, ConstraintKind, TableObject};
 use crate::engine::planner::Planner;
 
@@ -44,18 +45,18 @@ pub(super) fn queries(
         return Err(PgError::new(sqlstate::SYNTAX_ERROR, "INSERT needs the name of a table"));
     };
     let table = target(planner.view, name)?;
-    let columns = target_columns(&table, &insert.columns)?;
-    let explicit = !insert.columns.is_empty();
+    let targets =
+        Targets { columns: target_columns(planner, &table, &insert.columns)?, named: &insert.columns, planner };
     let mut input = match &insert.source {
-        None => ast::values(vec![row_of(&table, &columns, Vec::new())?]),
+        None => ast::values(vec![row_of(&table, &targets, Vec::new())?]),
         Some(source) => match source.body.as_ref() {
             SetExpr::Values(values) if bare(source) => {
                 let rows = values.rows.iter().map(|row| row.content.as_slice());
-                let mut query = of_values(&table, &columns, explicit, rows)?;
+                let mut query = of_values(&table, &targets, rows)?;
                 query.with.clone_from(&source.with);
                 query
             }
-            _ => of_query(planner, &table, &columns, explicit, source, with)?,
+            _ => of_query(&table, &targets, source, with)?,
         },
     };
     if input.with.is_none() {
@@ -72,23 +73,50 @@ fn bare(query: &Query) -> bool {
     query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none()
 }
 
-fn target_columns<'a>(table: &'a TableObject, names: &[ObjectName]) -> Result<Vec<&'a ColumnObject>, PgError> {
+/// The columns an INSERT gives values for.
+struct Targets<'a> {
+    columns: Vec<&'a ColumnObject>,
+    /// As named in the statement; empty if it names none.
+    named: &'a [ObjectName],
+    planner: &'a Planner<'a>,
+}
+
+impl Targets<'_> {
+    /// 42601 unless a row of values fits. `place` finds the n-th value.
+    fn check_width(&self, given: usize, place: impl Fn(usize) -> Location) -> Result<(), PgError> {
+        let wanted = self.columns.len();
+        if given > wanted {
+            let error = PgError::new(sqlstate::SYNTAX_ERROR, "INSERT has more expressions than target columns");
+            return Err(self.planner.at(error, place(wanted)));
+        }
+        if let Some(missing) = self.named.get(given) {
+            let error = PgError::new(sqlstate::SYNTAX_ERROR, "INSERT has more target columns than expressions");
+            return Err(self.planner.at(error, missing.span().start));
+        }
+        Ok(())
+    }
+}
+
+fn target_columns<'a>(
+    planner: &Planner<'_>,
+    table: &'a TableObject,
+    names: &[ObjectName],
+) -> Result<Vec<&'a ColumnObject>, PgError> {
     if names.is_empty() {
         return Ok(table.live_columns().collect());
     }
     let mut columns: Vec<&ColumnObject> = Vec::with_capacity(names.len());
-    for name in names {
-        let [part] = name.0.as_slice() else {
+    for object in names {
+        let [part] = object.0.as_slice() else {
             return Err(PgError::unsupported("assigning to a part of a column is not supported"));
         };
         let name = part.as_ident().map(folded).unwrap_or_default();
         let column = table.live_columns().find(|column| column.name == name);
-        let column = column.ok_or_else(|| unknown_column(table, &name))?;
+        let column = column.ok_or_else(|| planner.at(unknown_column(table, &name), object.span().start))?;
         if columns.iter().any(|known| known.attnum == column.attnum) {
-            return Err(PgError::new(
-                sqlstate::DUPLICATE_COLUMN,
-                format!("column \"{name}\" specified more than once"),
-            ));
+            let message = format!("column \"{name}\" specified more than once");
+            let error = PgError::new(sqlstate::DUPLICATE_COLUMN, message);
+            return Err(planner.at(error, object.span().start));
         }
         columns.push(column);
     }
@@ -100,23 +128,13 @@ pub(in crate::engine) fn unknown_column(table: &TableObject, name: &str) -> PgEr
     PgError::new(sqlstate::UNDEFINED_COLUMN, format!("column \"{name}\" of relation \"{}\" does not exist", table.name))
 }
 
-fn check_width(given: usize, wanted: usize, explicit: bool) -> Result<(), PgError> {
-    if given > wanted {
-        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "INSERT has more expressions than target columns"));
-    }
-    if explicit && given < wanted {
-        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "INSERT has more target columns than expressions"));
-    }
-    Ok(())
-}
-
 /// One row of the table: the given values in their columns, defaults elsewhere.
-fn row_of(table: &TableObject, columns: &[&ColumnObject], given: Vec<Expr>) -> Result<Vec<Expr>, PgError> {
+fn row_of(table: &TableObject, targets: &Targets<'_>, given: Vec<Expr>) -> Result<Vec<Expr>, PgError> {
     let mut given: Vec<Option<Expr>> = given.into_iter().map(Some).collect();
     table
         .live_columns()
         .map(|column| {
-            let place = columns.iter().position(|target| target.attnum == column.attnum);
+            let place = targets.columns.iter().position(|target| target.attnum == column.attnum);
             match place.and_then(|place| given.get_mut(place)).and_then(Option::take) {
                 Some(expr) if !ast::is_default(&expr) => Ok(ast::assigned(expr, column)),
                 _ => ast::default_of(column),
@@ -127,42 +145,36 @@ fn row_of(table: &TableObject, columns: &[&ColumnObject], given: Vec<Expr>) -> R
 
 fn of_values<'a>(
     table: &TableObject,
-    columns: &[&ColumnObject],
-    explicit: bool,
+    targets: &Targets<'_>,
     rows: impl Iterator<Item = &'a [Expr]>,
 ) -> Result<Query, PgError> {
     let mut width = None;
     let mut complete = Vec::new();
     for row in rows {
         if *width.get_or_insert(row.len()) != row.len() {
-            return Err(PgError::new(sqlstate::SYNTAX_ERROR, "VALUES lists must all be the same length"));
+            let error = PgError::new(sqlstate::SYNTAX_ERROR, "VALUES lists must all be the same length");
+            let place = row.first().map_or(Location::empty(), |first| first.span().start);
+            return Err(targets.planner.at(error, place));
         }
-        check_width(row.len(), columns.len(), explicit)?;
-        complete.push(row_of(table, columns, row.to_vec())?);
+        targets.check_width(row.len(), |index| row[index].span().start)?;
+        complete.push(row_of(table, targets, row.to_vec())?);
     }
     Ok(ast::values(complete))
 }
 
 /// `SELECT <assigned columns> FROM (source) AS source(c1, c2, ...)`.
-fn of_query(
-    planner: &Planner<'_>,
-    table: &TableObject,
-    columns: &[&ColumnObject],
-    explicit: bool,
-    source: &Query,
-    with: Option<&With>,
-) -> Result<Query, PgError> {
+fn of_query(table: &TableObject, targets: &Targets<'_>, source: &Query, with: Option<&With>) -> Result<Query, PgError> {
     let mut source = source.clone();
     if source.with.is_none() {
         source.with = with.cloned();
     }
-    type_literals(&mut source, columns);
-    let plan = planner.plan(Sql::Query(Box::new(source.clone())))?;
+    type_literals(&mut source, &targets.columns);
+    let plan = targets.planner.plan(Sql::Query(Box::new(source.clone())))?;
     let width = plan.schema().fields().len();
-    check_width(width, columns.len(), explicit)?;
+    targets.check_width(width, |_| source.span().start)?;
     let names: Vec<String> = (1..=width).map(|number| format!("c{number}")).collect();
     let given = names.iter().map(|name| ast::column("source", name)).collect();
-    let row = row_of(table, columns, given)?;
+    let row = row_of(table, targets, given)?;
     let items = row.into_iter().zip(table.live_columns()).map(|(expr, column)| ast::named(expr, &column.name));
     Ok(ast::select(items.collect(), vec![ast::derived(source, "source", &names)], None))
 }
@@ -233,7 +245,7 @@ fn do_update(
     name: &str,
     update: &DoUpdate,
 ) -> Result<OnConflictUpdate, PgError> {
-    let mut values = new_values(table, &update.assignments)?;
+    let mut values = new_values(planner, table, &update.assignments)?;
     let changed = values.iter().map(|(attnum, _)| *attnum).collect();
     let items = new_row(table, name, &mut values)?;
     let query = ast::conflict_query(name, items, update.selection.clone());
