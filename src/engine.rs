@@ -36,6 +36,8 @@ use std::time::SystemTime;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use tributary_pg::error::PgError;
 use tributary_store::Store;
@@ -248,6 +250,7 @@ fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::co
         .with_expr_planners(planners)
         .with_relation_planners(table_functions::relation_planners())
         .with_analyzer_rules(pg::analyzer_rules(analyzer.rules))
+        .with_physical_optimizer_rules(physical_rules())
         .build();
     pg::register_functions(&mut state)?;
     system::register_functions(&mut state)?;
@@ -262,6 +265,12 @@ fn write_first_objects(store: &Store, config: &EngineConfig) -> Result<(), PgErr
         catalog::stored::write(&mut txn, &object)?;
     }
     store.commit(txn).wait().map(drop).map_err(store_error::store_error)
+}
+
+/// DataFusion's rules after ours: what they enforce must find scans in the mode they will run in.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let ours: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(scan::ordered_scan::OrderedScan);
+    std::iter::once(ours).chain(PhysicalOptimizer::new().rules).collect()
 }
 
 fn session_config(config: &EngineConfig) -> SessionConfig {
@@ -280,6 +289,8 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
     options.sql_parser.enable_subquery_sort_elimination = false;
     // Metadata of a union's columns depends on which input is asked; types do not, and those are checked where rows leave.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // Rows of one person are in one range: grouping by person and more needs no repartition either.
+    options.optimizer.subset_repartition_threshold = 1;
     options.execution.time_zone = Some("UTC".to_owned());
     // Branches of a UNION come from different columns, whose metadata this check would compare.
     options.execution.skip_physical_aggregate_schema_check = true;

@@ -7,6 +7,8 @@
 //! (the transaction does) or write.
 
 mod filter;
+mod ordered;
+pub(crate) mod ordered_scan;
 mod prune;
 pub(crate) mod row_source;
 mod statistics;
@@ -32,16 +34,17 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
-use datafusion::physical_plan::coop::cooperative;
+use datafusion::physical_plan::coop::{cooperative, make_cooperative};
 use datafusion::physical_plan::execution_plan::SchedulingType;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, SortOrderPushdownResult};
 
 use filter::Conjunct;
+use ordered::{Clip, Ordered};
 use prune::{Pruner, Selected, Slice};
 use row_source::RowSource;
-use stream::{Queue, ScanStream};
+use stream::{Feed, Queue, ScanStream};
 
 pub(crate) use stored::StoredSource;
 
@@ -62,6 +65,8 @@ pub(crate) struct ScanTable {
     pub sources: Vec<Arc<dyn RowSource>>,
     /// Index of the row address column.
     pub addr: Option<usize>,
+    /// Columns by which parts are sorted.
+    pub order_by: Vec<usize>,
     /// Keys that hold, in column indices of `schema`.
     pub constraints: Constraints,
 }
@@ -104,6 +109,8 @@ pub(crate) struct PartSource {
     partitions: usize,
     /// Column and direction by which granules are visited, for EXPLAIN.
     visiting: Option<(usize, SortOptions)>,
+    /// Set in ordered mode.
+    ordered: Option<Arc<Ordered>>,
     fetch: Option<usize>,
     metrics: ExecutionPlanMetricsSet,
     statistics: Arc<OnceLock<Arc<Statistics>>>,
@@ -127,6 +134,7 @@ impl PartSource {
             units: Arc::new([]),
             partitions: request.partitions.max(1),
             visiting: None,
+            ordered: None,
             fetch: request.limit,
             metrics: ExecutionPlanMetricsSet::new(),
             statistics: Arc::default(),
@@ -193,6 +201,7 @@ impl PartSource {
         scan.statistics = Arc::default();
         match self.visiting {
             Some((column, options)) => scan.visiting(column, options),
+            // The ranges of partitions stay: the plan above is built for them.
             None => Ok(scan),
         }
     }
@@ -217,8 +226,39 @@ impl PartSource {
         Ok(over_table.data)
     }
 
+    /// The same scan in ordered mode with about `partitions` partitions; `None` if the table has no order that the scan
+    /// hands out.
+    pub(crate) fn into_ordered(self, partitions: usize) -> Result<Option<Self>> {
+        if self.fetch.is_some() {
+            return Ok(None);
+        }
+        let Some(ordered) = Ordered::plan(&self, partitions)? else { return Ok(None) };
+        Ok(Some(Self {
+            partitions: ordered.partition_count(),
+            ordered: Some(Arc::new(ordered)),
+            visiting: None,
+            statistics: Arc::default(),
+            ..self
+        }))
+    }
+
+    /// The column by which parts are sorted first.
+    pub(crate) fn leading(&self) -> Option<usize> {
+        self.table.order_by.first().copied()
+    }
+
+    /// The table's column behind an output column.
+    pub(crate) fn table_column(&self, output: usize) -> Option<usize> {
+        self.projection.get(output).copied()
+    }
+
+    /// Whether rows already come in order.
+    pub(crate) fn in_order(&self) -> bool {
+        self.ordered.is_some()
+    }
+
     fn open_stream(&self, partition: usize, queue: Queue) -> SendableRecordBatchStream {
-        Box::pin(cooperative(ScanStream::new(self.clone(), partition, queue)))
+        Box::pin(cooperative(ScanStream::new(self.clone(), partition, Feed::Units(queue), Clip::default())))
     }
 }
 
@@ -243,12 +283,16 @@ fn units(slices: &[Slice]) -> Vec<Range<usize>> {
 }
 
 impl DataSource for PartSource {
-    fn open(&self, partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn open(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if let Some(ordered) = &self.ordered {
+            return Ok(make_cooperative(ordered.open(self, partition, &context)?));
+        }
         Ok(self.open_stream(partition, Queue::Dealt { next: partition, step: self.partitions }))
     }
 
     fn create_sibling_state(&self, config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
-        let stealing = config.execution.enable_file_stream_work_stealing && self.partitions > 1;
+        let stealing =
+            config.execution.enable_file_stream_work_stealing && self.partitions > 1 && self.ordered.is_none();
         stealing.then(|| Arc::new(AtomicUsize::new(0)) as _)
     }
 
@@ -272,6 +316,10 @@ impl DataSource for PartSource {
             let direction = if options.descending { "DESC" } else { "ASC" };
             write!(f, "{separator}visiting={} {direction}", self.table.schema.field(column).name())?;
         }
+        if let Some(ordered) = &self.ordered {
+            let names = ordered.columns().iter().map(|&column| self.table.schema.field(column).name().as_str());
+            write!(f, "{separator}ordered by=[{}]", names.collect::<Vec<_>>().join(", "))?;
+        }
         if let Some(fetch) = self.fetch {
             write!(f, "{separator}fetch={fetch}")?;
         }
@@ -280,11 +328,13 @@ impl DataSource for PartSource {
     }
 
     fn output_partitioning(&self) -> Partitioning {
-        Partitioning::UnknownPartitioning(self.partitions)
+        let ordered = self.ordered.as_ref().and_then(|ordered| ordered.partitioning(self).ok());
+        ordered.unwrap_or(Partitioning::UnknownPartitioning(self.partitions))
     }
 
     fn eq_properties(&self) -> EquivalenceProperties {
-        let properties = EquivalenceProperties::new(Arc::clone(&self.projected_schema));
+        let ordering = self.ordered.as_ref().and_then(|ordered| ordered.ordering(self));
+        let properties = EquivalenceProperties::new_with_orderings(Arc::clone(&self.projected_schema), ordering);
         match self.table.constraints.project(&self.projection) {
             Some(constraints) => properties.with_constraints(constraints),
             None => properties,
@@ -332,6 +382,10 @@ impl DataSource for PartSource {
             };
             columns.push(self.projection[column.index()]);
         }
+        if self.ordered.as_ref().is_some_and(|ordered| ordered.columns().iter().any(|column| !columns.contains(column)))
+        {
+            return Ok(None);
+        }
         let projected_schema = Arc::new(self.table.schema.project(&columns)?);
         let scan = Self { projection: columns.into(), projected_schema, statistics: Arc::default(), ..self.clone() };
         Ok(Some(Arc::new(scan)))
@@ -365,6 +419,9 @@ impl DataSource for PartSource {
 
     fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> Result<SortOrderPushdownResult<Arc<dyn DataSource>>> {
         let Some(first) = order.first() else { return Ok(SortOrderPushdownResult::Unsupported) };
+        if self.ordered.is_some() {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        }
         let Some(column) = first.expr.downcast_ref::<Column>() else {
             return Ok(SortOrderPushdownResult::Unsupported);
         };

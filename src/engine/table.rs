@@ -169,6 +169,12 @@ impl StoreTable {
         })
     }
 
+    /// Columns by which parts are sorted; dropped ones end the list.
+    fn order_by(&self) -> Vec<usize> {
+        let index = |attnum: &i16| self.object.live_columns().position(|column| column.attnum == *attnum);
+        self.object.order_by.iter().map_while(index).collect()
+    }
+
     fn plan_scan(
         &self,
         state: &dyn Session,
@@ -182,6 +188,7 @@ impl StoreTable {
             sources: rows.sources(&self.object).map_err(|error| DataFusionError::External(Box::new(error)))?,
             addr: self.addr.then(|| self.schema.fields().len() - 1),
             schema: Arc::clone(&self.schema),
+            order_by: self.order_by(),
             constraints: self.constraints.clone(),
         };
         let schema = DFSchema::try_from(Schema::clone(&self.schema))?;

@@ -24,6 +24,11 @@ impl Database {
 
     /// An empty one whose store has these settings.
     pub fn with(config: StoreConfig) -> Self {
+        Self::with_engine(config, EngineConfig::default())
+    }
+
+    /// An empty one whose store and engine have these settings.
+    pub fn with_engine(config: StoreConfig, engine: EngineConfig) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let config = StoreConfig { data_dir: directory.path().to_owned(), ..config };
         let store = Store::open(&config, Arc::new(RealDisk::new()), Arc::new(SystemClock::new())).expect("opens");

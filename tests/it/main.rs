@@ -10,6 +10,7 @@ mod dml;
 mod examples;
 mod harness;
 mod oracle;
+mod ordered;
 mod power_cut;
 mod raw_client;
 mod readme;

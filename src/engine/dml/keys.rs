@@ -245,6 +245,7 @@ impl Keys {
             schema,
             sources: sources.to_vec(),
             addr: Some(addr),
+            order_by: Vec::new(),
             constraints: Constraints::default(),
         };
         let projection = match self.whole_rows {

@@ -167,7 +167,8 @@ impl Selection {
         }
     }
 
-    fn and(self, mask: BooleanBuffer) -> Self {
+    /// Narrows by a mask over all rows.
+    pub(crate) fn and(self, mask: BooleanBuffer) -> Self {
         match self {
             Self::All => Self::new(mask),
             Self::Some(old, _) => Self::new(&old & &mask),

@@ -24,6 +24,7 @@ use futures::Stream;
 
 use super::PartSource;
 use super::filter::{Judge, Selection, live_rows, select};
+use super::ordered::Clip;
 use super::prune::{Pruner, Slice};
 use super::row_source::Values;
 
@@ -58,6 +59,15 @@ impl Queue {
     }
 }
 
+/// What a stream reads.
+#[derive(Debug)]
+pub(super) enum Feed {
+    /// Units from a queue.
+    Units(Queue),
+    /// These slices, in this order.
+    List(VecDeque<Slice>),
+}
+
 /// Figures of a scan, shown by EXPLAIN ANALYZE.
 #[derive(Debug)]
 struct Figures {
@@ -78,7 +88,8 @@ struct Loaded {
 /// Rows of one partition of a scan.
 pub(super) struct ScanStream {
     scan: PartSource,
-    queue: Queue,
+    feed: Feed,
+    clip: Clip,
     slices: Range<usize>,
     loaded: Loaded,
     judges: Vec<Judge>,
@@ -93,7 +104,7 @@ pub(super) struct ScanStream {
 }
 
 impl ScanStream {
-    pub(super) fn new(scan: PartSource, partition: usize, queue: Queue) -> Self {
+    pub(super) fn new(scan: PartSource, partition: usize, feed: Feed, clip: Clip) -> Self {
         let metrics = &scan.metrics;
         let figures = Figures {
             baseline: BaselineMetrics::new(metrics, partition),
@@ -102,7 +113,8 @@ impl ScanStream {
             rows_removed: MetricBuilder::new(metrics).counter("rows_removed_by_filter", partition),
         };
         Self {
-            queue,
+            feed,
+            clip,
             slices: 0..0,
             loaded: Loaded { columns: vec![None; scan.table.schema.fields().len()], ..Loaded::default() },
             judges: scan.conjuncts.iter().map(|_| Judge::default()).collect(),
@@ -129,6 +141,11 @@ impl ScanStream {
         let (chunk_first, _) = source.chunk(slice.chunk as usize);
         let rows = slice.rows as usize;
         let live = live_rows(source.deletes(), chunk_first + u64::from(slice.first), rows);
+        let clip = self.clip.clone();
+        let live = match clip.select(source, slice, |column| self.load(slice, column))? {
+            Some(mask) => live.and(mask),
+            None => live,
+        };
         let live_count = live.count(rows);
         let conjuncts = Arc::clone(&self.scan.conjuncts);
         let mut judges = std::mem::take(&mut self.judges);
@@ -151,7 +168,18 @@ impl ScanStream {
                 }
                 self.figures.granules_pruned.add(1);
             }
-            match self.scan.units.get(self.queue.take()) {
+            let queue = match &mut self.feed {
+                Feed::Units(queue) => queue,
+                Feed::List(slices) => {
+                    let Some(slice) = slices.pop_front() else { return Ok(None) };
+                    if self.late.keeps(&self.scan, slice, &mut self.judges)? {
+                        return Ok(Some(slice));
+                    }
+                    self.figures.granules_pruned.add(1);
+                    continue;
+                }
+            };
+            match self.scan.units.get(queue.take()) {
                 Some(unit) => self.slices = unit.clone(),
                 None => return Ok(None),
             }

@@ -250,7 +250,7 @@ fn table(rows: [usize; 3], one_in: u64, seed: u64) -> (Arc<ScanTable>, RecordBat
     let live = concat_batches(&schema, &live).unwrap();
     let addr = Some(schema.fields().len() - 1);
     let name = "t".to_owned();
-    (Arc::new(ScanTable { name, schema, sources, addr, constraints: Constraints::default() }), live)
+    (Arc::new(ScanTable { name, schema, sources, addr, order_by: vec![], constraints: Constraints::default() }), live)
 }
 
 fn physical(expr: Expr, schema: &Schema) -> Arc<dyn PhysicalExpr> {
@@ -379,7 +379,14 @@ fn pruning_counts_parts_and_granules() {
         Arc::new(BoundedSource::new(1, batch.slice(0, 20_000), RoaringBitmap::new())),
         Arc::new(BoundedSource::new(2, batch.slice(20_000, 20_000), RoaringBitmap::new())),
     ];
-    let table = ScanTable { name: "t".to_owned(), schema, sources, addr: None, constraints: Constraints::default() };
+    let table = ScanTable {
+        name: "t".to_owned(),
+        schema,
+        sources,
+        addr: None,
+        order_by: vec![],
+        constraints: Constraints::default(),
+    };
     let table = Arc::new(table);
     for (filter, parts, granules) in [
         (col("i").eq(lit(8_192i64)), 1, 1),
@@ -437,8 +444,14 @@ fn a_condition_never_sees_rows_that_failed_an_earlier_one_or_are_deleted() {
     {
         let sources: Vec<Arc<dyn RowSource>> = vec![Arc::new(BoundedSource::new(1, batch.clone(), deletes))];
         let schema = Arc::clone(&schema);
-        let table =
-            ScanTable { name: "t".to_owned(), schema, sources, addr: None, constraints: Constraints::default() };
+        let table = ScanTable {
+            name: "t".to_owned(),
+            schema,
+            sources,
+            addr: None,
+            order_by: vec![],
+            constraints: Constraints::default(),
+        };
         let got = run(&Arc::new(table), ScanRequest { filters, partitions: 1, ..ScanRequest::default() });
         assert_eq!(got.iter().map(RecordBatch::num_rows).sum::<usize>(), expected);
     }
