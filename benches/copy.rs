@@ -23,7 +23,8 @@ pub fn run() {
     let engine = Engine::open(EngineConfig::default(), store).expect("the engine opens");
     let login = Login { user: "postgres".to_owned(), database: "tributary".to_owned(), ..Login::default() };
     let mut session = engine.connect(login).expect("a session");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime");
     let mut data = String::new();
     for row in 0..MADE_ROWS {
         let (day, second) = (row % 28 + 1, row % 60);

@@ -11,6 +11,8 @@ pub struct Cost {
 
 /// Processor time of all threads so far, from the scheduler's own counts.
 fn cpu_time() -> Duration {
+    // The scheduler counts when a thread gives way; without this a reading may be some milliseconds old.
+    std::thread::yield_now();
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists the threads of a process");
     let nanoseconds = tasks.filter_map(|task| {
         let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;

@@ -63,7 +63,7 @@ struct Contender {
 pub fn run() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let batches = events::batches(EVENT_COUNT);
-    let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().build().expect("a runtime"));
+    let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime"));
     let contenders = [
         of_store("store", directory.path(), &batches, &runtime, 0),
         of_store("store, 10 % deleted", directory.path(), &batches, &runtime, 10),

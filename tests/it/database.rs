@@ -32,7 +32,7 @@ impl Database {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let config = StoreConfig { data_dir: directory.path().to_owned(), ..config };
         let store = Store::open(&config, Arc::new(RealDisk::new()), Arc::new(SystemClock::new())).expect("opens");
-        let engine = Engine::open(EngineConfig::default(), store).expect("opens");
+        let engine = Engine::open(engine, store).expect("opens");
         Self { engine, _directory: directory }
     }
 

@@ -14,12 +14,12 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 
 use super::PartSource;
 use super::ordered::ORDER;
@@ -44,7 +44,7 @@ impl PhysicalOptimizerRule for OrderedScan {
                 return Ok(Transformed::no(node));
             };
             match turned(&input, &wish, partitions)? {
-                Some(input) => Ok(Transformed::yes(node.with_new_children(vec![input])?)),
+                Some(input) => Ok(Transformed::yes(over(node, input)?)),
                 None => Ok(Transformed::no(node)),
             }
         })
@@ -120,9 +120,14 @@ fn turned(plan: &Arc<dyn ExecutionPlan>, wish: &Wish, partitions: usize) -> Resu
         return Ok(None);
     };
     match turned(&input, &below, partitions)? {
-        Some(input) => Ok(Some(Arc::clone(plan).with_new_children(vec![input])?)),
+        Some(input) => Ok(Some(over(Arc::clone(plan), input)?)),
         None => Ok(None),
     }
+}
+
+/// The node over another input.
+fn over(node: Arc<dyn ExecutionPlan>, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    node.replace_children(vec![input], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }
 
 impl Wish {
