@@ -14,6 +14,7 @@ mod copy;
 mod dml;
 mod explain;
 mod limits;
+mod named;
 mod pg;
 mod planner;
 mod prepared;
@@ -22,6 +23,7 @@ mod scan;
 mod session;
 mod session_vars;
 mod settings;
+mod state_pool;
 mod statement;
 mod store_error;
 pub mod system;
@@ -45,6 +47,7 @@ use tributary_store::Store;
 use catalog::Catalog;
 use catalog::shared::SharedCatalog;
 use dml::KeyTurns;
+use state_pool::{PooledState, StatePool};
 
 pub use activity::{Activity, CancelReason};
 pub use catalog::verifier::Verifier;
@@ -118,8 +121,8 @@ pub struct Engine {
     config: EngineConfig,
     store: Store,
     activity: Arc<Activity>,
-    /// Functions, planners and rules: built once, cloned by each session.
-    base_state: SessionState,
+    /// Functions, planners and rules: built once, lent to each statement.
+    states: StatePool,
     catalog: SharedCatalog,
     started_at: SystemTime,
     key_turns: KeyTurns,
@@ -147,7 +150,7 @@ impl Engine {
             catalog,
             config,
             store,
-            base_state,
+            states: StatePool::new(base_state),
             started_at: SystemTime::now(),
             key_turns: KeyTurns::default(),
         }))
@@ -216,13 +219,14 @@ impl Engine {
         &self.store
     }
 
-    fn base_state(&self) -> &SessionState {
-        &self.base_state
+    /// A state for one statement; it goes back when dropped.
+    fn take_state(&self) -> PooledState {
+        self.states.take()
     }
 
     /// A state for subqueries that run beside their statement: one partition, so they need one thread.
     pub(crate) fn subquery_state(&self) -> SessionState {
-        let mut state = self.base_state.clone();
+        let mut state = self.states.base().clone();
         state.config_mut().options_mut().execution.target_partitions = 1;
         state
     }
@@ -249,6 +253,7 @@ fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::co
     let mut state = builder
         .with_expr_planners(planners)
         .with_relation_planners(table_functions::relation_planners())
+        .with_query_planner(pg::query_planner())
         .with_analyzer_rules(pg::analyzer_rules(analyzer.rules))
         .with_physical_optimizer_rules(physical_rules())
         .build();

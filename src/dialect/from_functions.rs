@@ -8,7 +8,9 @@ use tributary_pg::sqlstate;
 
 use super::forms::{HIDDEN, Kind, call, form, null, packed};
 use super::names::folded;
-use super::semantics::{FunctionKind, Rewriter, aliased, bare_query, bare_select, mentions_columns, unsupported};
+use super::semantics::{
+    FunctionKind, Rewriter, SERIES, aliased, bare_query, bare_select, mentions_columns, private_relation, unsupported,
+};
 use super::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, SetExpr, TableAlias, TableFactor,
     TableWithJoins, Value,
@@ -60,6 +62,13 @@ impl Rewriter<'_> {
                 let values = call("unnest", vec![list]);
                 items.push(aliased(json_typed(&format!("{function}/{index}"), values, position), name));
             }
+        } else if function == "generate_series" && !ordinality && !operands.iter().any(reads_rows) {
+            let name = format!("{SERIES}\u{1}{position}\u{1}{column}");
+            let args = operands.into_iter().map(|one| FunctionArg::Unnamed(FunctionArgExpr::Expr(one))).collect();
+            let default_alias =
+                TableAlias { explicit: true, name: Ident::with_quote('"', function), columns: Vec::new(), at: None };
+            *factor = private_relation(&name, args, Some(alias.unwrap_or(default_alias)));
+            return Ok(());
         } else if several {
             for (index, one) in operands.into_iter().enumerate() {
                 let list = packed(Kind::Set, "unnest", position, vec![one]);
@@ -84,6 +93,23 @@ impl Rewriter<'_> {
         *factor = TableFactor::Derived { lateral, subquery, alias: Some(alias.unwrap_or(default_alias)), sample: None };
         Ok(())
     }
+}
+
+/// Whether an expression needs rows of other relations.
+fn reads_rows(expr: &Expr) -> bool {
+    let mut found = false;
+    let _flow = super::sqlparser::ast::visit_expressions(expr, |one| {
+        found |= matches!(
+            one,
+            Expr::Identifier(_)
+                | Expr::CompoundIdentifier(_)
+                | Expr::Subquery(_)
+                | Expr::Exists { .. }
+                | Expr::InSubquery { .. }
+        );
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    found
 }
 
 /// Values out of a list have forgotten that they are JSON: a cast tells them again.

@@ -55,6 +55,8 @@ pub trait Functions {
 
 /// Private relation for set operations: name prefix; operator and quantifier follow.
 pub const SET_OPERATION: &str = "\u{1}setop";
+/// Private relation for `generate_series` in FROM: name prefix; position and column name follow.
+pub const SERIES: &str = "\u{1}series";
 /// Private relation for VALUES.
 pub const VALUES: &str = "\u{1}values";
 
@@ -680,7 +682,7 @@ pub(super) fn plain_table(name: ObjectName) -> TableFactor {
     }
 }
 
-fn private_relation(name: &str, args: Vec<FunctionArg>, alias: Option<TableAlias>) -> TableFactor {
+pub(super) fn private_relation(name: &str, args: Vec<FunctionArg>, alias: Option<TableAlias>) -> TableFactor {
     let name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_quote('"', name))]);
     TableFactor::Function { lateral: false, name, args, with_ordinality: false, alias }
 }

@@ -12,6 +12,7 @@ mod bitmaps;
 mod call;
 mod casts;
 mod coerce;
+pub(super) mod constants;
 mod error;
 mod kernels;
 mod operators;
@@ -21,6 +22,7 @@ mod planning;
 mod reading;
 mod relations;
 mod resolve;
+mod series;
 mod signatures;
 mod special;
 mod typed;
@@ -31,6 +33,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::common::Result;
+use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::planner::{ExprPlanner, RelationPlanner, TypePlanner};
@@ -53,6 +56,11 @@ pub(super) fn expr_planners(parameters: &Arc<Parameters>, session: &SessionVars)
 /// Relation planners of one statement.
 pub(super) fn relation_planners(parameters: &Arc<Parameters>, session: &SessionVars) -> Vec<Arc<dyn RelationPlanner>> {
     vec![Arc::new(relations::PgRelations { parameters: Arc::clone(parameters), session: session.clone() })]
+}
+
+/// The planner of physical plans.
+pub(super) fn query_planner() -> Arc<dyn QueryPlanner + Send + Sync> {
+    Arc::new(series::EnginePlanner)
 }
 
 /// Types of SQL declarations and casts.

@@ -1,6 +1,7 @@
 //! What lies between a statement's text and its rows: the prepared statement, the portal, the outcome.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::FieldRef;
@@ -65,6 +66,10 @@ pub struct Prepared {
     pub declared: Vec<u32>,
     /// Columns of the rows it returns, `None` if it returns none.
     pub columns: Option<Vec<OutputColumn>>,
+    /// When it was analyzed first.
+    pub prepared_at: SystemTime,
+    /// Made by SQL's PREPARE, not by the protocol.
+    pub from_sql: bool,
     pub(super) action: Action,
     pub(super) dependencies: Dependencies,
 }
@@ -94,6 +99,8 @@ pub struct Portal {
     /// First word of the command tag, once it runs and returns rows.
     pub tag_word: &'static str,
     pub(super) parameters: Vec<ArrayRef>,
+    /// The query's plan with the parameters in it, as the optimizer left it.
+    pub(super) optimized: Option<LogicalPlan>,
     pub(super) rows: Option<RowStream>,
     /// Rows of a batch not yet given out.
     pub(super) left: Option<RecordBatch>,
@@ -107,6 +114,7 @@ impl Portal {
             result_formats: Vec::new(),
             tag_word: "SELECT",
             parameters,
+            optimized: None,
             rows: None,
             left: None,
         }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use datafusion::execution::SessionState;
 use tributary_pg::error::{PgError, Severity};
 use tributary_pg::reg_names::RegNamesHandle;
 use tributary_pg::{TextStyle, sqlstate};
@@ -17,10 +16,12 @@ use tributary_store::Txn;
 use super::activity::{BackendGuard, BackendState, StatementToken};
 use super::catalog::ddl::DdlDone;
 use super::catalog::{Catalog, lookup_path, stored};
+use super::named::{NamedObjects, PreparedEntry};
 use super::planner::ReadView;
 use super::prepared::{Dependencies, Outcome, Portal, PortalState, Prepared};
 use super::session_vars::SessionVars;
 use super::settings::{REPORTED, Settings};
+use super::state_pool::PooledState;
 use super::statement;
 use super::system::SessionNames;
 use super::table::ReadRows;
@@ -60,6 +61,7 @@ pub struct Session {
     pub(super) transaction: Option<Transaction>,
     pub(super) prepared: HashMap<String, Arc<Prepared>>,
     pub(super) portals: HashMap<String, Portal>,
+    pub(super) named: Arc<Mutex<NamedObjects>>,
     notices: Vec<PgError>,
     token: StatementToken,
     /// The statement has not read yet: under READ COMMITTED it takes the newest snapshot.
@@ -95,6 +97,7 @@ impl Session {
             transaction: None,
             prepared: HashMap::new(),
             portals: HashMap::new(),
+            named: Arc::default(),
             notices: Vec::new(),
             token: StatementToken::default(),
             fresh_snapshot: true,
@@ -160,7 +163,9 @@ impl Session {
         } else {
             self.analyze_again(prepared).await?
         };
-        Ok(Portal::new(prepared, parameters))
+        let mut portal = Portal::new(prepared, parameters);
+        statement::bind(self, &mut portal)?;
+        Ok(portal)
     }
 
     async fn analyze_again(&mut self, old: &Arc<Prepared>) -> Result<Arc<Prepared>, PgError> {
@@ -318,12 +323,27 @@ impl Session {
                 format!("a session holds at most {PREPARED_MAX} prepared statements"),
             ));
         }
+        if !name.is_empty() {
+            self.named().prepared.insert(name.to_owned(), PreparedEntry::new(&prepared));
+        }
         self.prepared.insert(name.to_owned(), prepared);
         Ok(())
     }
 
+    /// What the views of prepared statements and cursors show.
+    pub(super) fn named(&self) -> MutexGuard<'_, NamedObjects> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets every prepared statement.
+    pub(super) fn close_all_prepared(&mut self) {
+        self.prepared.clear();
+        self.named().prepared.clear();
+    }
+
     /// Forgets a prepared statement; unknown names are fine. Its portals live on.
     pub fn close_prepared(&mut self, name: &str) -> bool {
+        self.named().prepared.remove(name);
         self.prepared.remove(name).is_some()
     }
 
@@ -441,8 +461,8 @@ impl Session {
     }
 
     /// The engine's state with this session's variables in it.
-    pub(super) fn state(&self, view: &ReadView) -> SessionState {
-        let mut state = self.engine.base_state().clone();
+    pub(super) fn state(&self, view: &ReadView) -> PooledState {
+        let mut state = self.engine.take_state();
         let extensions = &mut state.config_mut().options_mut().extensions;
         extensions.insert(view.vars.clone());
         extensions.insert(view.rows.clone());
@@ -491,6 +511,7 @@ impl Session {
             transaction_started_at,
             statement_started_at: SystemTime::now(),
             settings: Arc::clone(&self.settings),
+            named: Arc::clone(&self.named),
         }
     }
 

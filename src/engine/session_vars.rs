@@ -14,6 +14,7 @@ use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, Ex
 use super::Engine;
 use super::activity::Backend;
 use super::catalog::Catalog;
+use super::named::NamedObjects;
 use super::settings::Settings;
 use super::system::SessionNames;
 
@@ -38,6 +39,8 @@ pub struct SessionVars {
     pub search_path: Arc<[String]>,
     /// The settings; `set_config` changes them.
     pub settings: Arc<Mutex<Settings>>,
+    /// Prepared statements and cursors as the views show them.
+    pub named: Arc<Mutex<NamedObjects>>,
 }
 
 impl Default for SessionVars {
@@ -52,6 +55,7 @@ impl Default for SessionVars {
             catalog: Arc::default(),
             search_path: Arc::from([]),
             settings: Arc::default(),
+            named: Arc::default(),
         }
     }
 }

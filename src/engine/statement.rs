@@ -46,6 +46,8 @@ pub(super) fn analyze(session: &mut Session, statement: Statement, declared: &[u
         parameter_types: analysis.parameter_types,
         declared: declared.to_vec(),
         columns: analysis.columns,
+        prepared_at: std::time::SystemTime::now(),
+        from_sql: false,
         action: analysis.action,
         dependencies: session.dependencies(),
     })
@@ -90,6 +92,15 @@ pub(super) fn analyze_inner(
 ) -> Result<Analysis, PgError> {
     let ast = Ast::Sql(Box::new(inner.clone()));
     analyze_ast(session, &Statement { ast, text: std::sync::Arc::clone(&outer.text), offset: outer.offset }, declared)
+}
+
+/// What Bind does beyond keeping values: a query is optimized, and what that finds wrong is an error of Bind.
+pub(super) fn bind(session: &mut Session, portal: &mut Portal) -> Result<(), PgError> {
+    let offset = portal.prepared.statement.offset;
+    match &portal.prepared.action {
+        Action::Query(_) => query::bind(session, portal).map_err(|error| shift_position(error, offset)),
+        _ => Ok(()),
+    }
 }
 
 /// Runs a portal.

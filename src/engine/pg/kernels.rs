@@ -26,6 +26,7 @@ use super::signatures::{Oid, Proc, oid};
 use super::typed::Typed;
 use super::types::{PgType, arrow_type, field, of_field};
 
+pub(super) use array::zero_step;
 pub(super) use numeric::Decimal;
 
 /// How the result's field follows from the arguments.

@@ -1,20 +1,26 @@
-//! Relations that DataFusion plans differently: set operations and VALUES with PostgreSQL's common column types.
+//! Relations that DataFusion plans differently: set operations and VALUES with PostgreSQL's common column types, and series.
 //!
 //! The AST pass has turned both into private table functions. Columns are brought to one type here, while planning, so
 //! that everything above already sees the final types.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::common::{DFSchema, DataFusionError, Result as EngineResult};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result as EngineResult};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, lit};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::parameters::Parameters;
+use super::planning::unresolved;
+use super::resolve::{Resolution, function as resolve_function};
+use super::series::Series;
+use super::signatures::{Context, oid};
 use super::typed::{Scope, Typed};
+use super::types::{PgType, field};
 use crate::dialect::forms::visible;
-use crate::dialect::semantics::{SET_OPERATION, VALUES};
+use crate::dialect::semantics::{SERIES, SET_OPERATION, VALUES};
 use crate::dialect::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, TableFactor};
 use crate::engine::session_vars::SessionVars;
 
@@ -43,6 +49,8 @@ impl RelationPlanner for PgRelations {
         let name = name.0.first().and_then(|part| part.as_ident()).map(|ident| ident.value.clone()).unwrap_or_default();
         let plan = if let Some(rest) = name.strip_prefix(SET_OPERATION) {
             self.set_operation(rest, args.clone(), context)?
+        } else if let Some(rest) = name.strip_prefix(SERIES) {
+            self.series(rest, args.clone(), context)?
         } else if name == VALUES {
             self.values(args.clone(), context)?
         } else {
@@ -138,6 +146,62 @@ impl PgRelations {
 
     fn scope<'a>(&'a self, schema: &'a DFSchema) -> Scope<'a> {
         Scope { schema, parameters: &self.parameters, session: &self.session }
+    }
+
+    /// `FROM generate_series(..)` over constants and parameters.
+    fn series(
+        &self,
+        rest: &str,
+        args: Vec<FunctionArg>,
+        context: &mut dyn RelationPlannerContext,
+    ) -> EngineResult<LogicalPlan> {
+        let mut words = rest.split('\u{1}').skip(1);
+        let at = words.next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let column = words.next().unwrap_or_default();
+        let schema = DFSchema::empty();
+        let scope = self.scope(&schema);
+        let mut bounds = Vec::with_capacity(args.len());
+        for arg in args {
+            let FunctionArg::Unnamed(FunctionArgExpr::Expr(one)) = arg else {
+                return Err(external(PgError::internal("a bound of a series is no expression")));
+            };
+            bounds.push(scope.typed(context.sql_expr_to_logical_expr(one, &schema)?).map_err(external)?);
+        }
+        self.series_of(&scope, column, bounds, at)
+    }
+
+    fn series_of(&self, scope: &Scope<'_>, column: &str, bounds: Vec<Typed>, at: usize) -> EngineResult<LogicalPlan> {
+        let name = "generate_series";
+        let inputs: Vec<u32> = bounds.iter().map(|one| one.of.oid).collect();
+        let found = match resolve_function(name, &inputs) {
+            Resolution::Found(found) => found,
+            missing => {
+                return Err(external(unresolved(name, &inputs, matches!(missing, Resolution::Ambiguous), at)));
+            }
+        };
+        let of = PgType::plain(found.proc.result);
+        if of.oid == oid::NUMERIC {
+            let list = super::arrays::set_function(scope, name, bounds, at).map_err(external)?;
+            let list = scope.finish(list).map_err(external)?;
+            return LogicalPlanBuilder::empty(true)
+                .project([list.alias(column)])?
+                .unnest_column(Column::new_unqualified(column))?
+                .build();
+        }
+        let mut coerced = Vec::with_capacity(3);
+        for (bound, target) in bounds.into_iter().zip(&found.arguments) {
+            let bound = scope.coerce(bound, PgType::plain(*target), Context::Implicit).map_err(external)?;
+            coerced.push(scope.finish(bound).map_err(external)?);
+        }
+        match (coerced.len(), of.oid) {
+            (2, oid::INT4) => coerced.push(lit(1_i32)),
+            (2, oid::INT8) => coerced.push(lit(1_i64)),
+            _ => {}
+        }
+        let field = field(column, of, false).map_err(external)?;
+        let schema = DFSchema::from_unqualified_fields(vec![field].into(), HashMap::new())?;
+        let node = Series::new(coerced, Arc::new(schema));
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
     fn values(&self, args: Vec<FunctionArg>, context: &mut dyn RelationPlannerContext) -> EngineResult<LogicalPlan> {

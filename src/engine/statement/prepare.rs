@@ -31,7 +31,7 @@ pub(super) fn prepare(
         text: Arc::clone(&outer.statement.text),
         offset: outer.statement.offset,
     };
-    let prepared = super::analyze(session, inner, &declared)?;
+    let prepared = Prepared { from_sql: true, ..super::analyze(session, inner, &declared)? };
     session.store_prepared(&name.value, Arc::new(prepared))?;
     Ok(Outcome::Done("PREPARE".to_owned()))
 }
@@ -66,7 +66,7 @@ pub(super) async fn execute(
 /// DEALLOCATE name | ALL.
 pub(super) fn deallocate(session: &mut Session, name: &Ident) -> Result<Outcome, PgError> {
     if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all") {
-        session.prepared.clear();
+        session.close_all_prepared();
         return Ok(Outcome::Done("DEALLOCATE ALL".to_owned()));
     }
     session.prepared(&name.value)?;

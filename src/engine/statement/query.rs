@@ -1,5 +1,6 @@
 //! Statements that are one plan: SELECT, VALUES, WITH, TABLE.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -44,14 +45,31 @@ pub(in crate::engine) fn analyzed(state: &SessionState, plan: LogicalPlan) -> Re
     }
 }
 
-/// Starts the portal's plan.
-pub(super) async fn run(session: &mut Session, portal: &mut Portal) -> Result<Outcome, PgError> {
+/// Optimizes the portal's plan with its parameters. As in PostgreSQL, constant expressions are computed now.
+pub(super) fn bind(session: &mut Session, portal: &mut Portal) -> Result<(), PgError> {
     let Action::Query(plan) = &portal.prepared.action else {
         return Err(PgError::internal("a query was not analyzed as one"));
     };
     session.ensure_transaction().queried = true;
     let plan = with_parameters(plan.clone(), portal)?;
-    portal.rows = Some(start(session, plan).await?);
+    let view = session.read_view();
+    let state = session.state(&view);
+    let plan = state.optimizer().optimize(plan, &*state, |_, _| {}).map_err(pg::map_error)?;
+    pg::constants::check(&state, &plan)?;
+    portal.optimized = Some(plan);
+    Ok(())
+}
+
+/// Starts the portal's plan.
+pub(super) async fn run(session: &mut Session, portal: &mut Portal) -> Result<Outcome, PgError> {
+    if portal.optimized.is_none() {
+        bind(session, portal)?;
+    }
+    let plan = portal.optimized.take().ok_or_else(|| PgError::internal("a query was not bound"))?;
+    let view = session.read_view();
+    let state = session.state(&view);
+    let (physical, context) = physical(&state, session.token().clone(), plan).await?;
+    portal.rows = Some(RowStream::run(physical, context)?);
     Ok(Outcome::Rows("SELECT"))
 }
 
@@ -99,7 +117,7 @@ pub(in crate::engine) async fn planned_in(
 pub(in crate::engine) fn optimized(session: &mut Session, plan: LogicalPlan) -> Result<LogicalPlan, PgError> {
     let view = session.read_view();
     let state = session.state(&view);
-    state.optimizer().optimize(plan, &state, |_, _| {}).map_err(pg::map_error)
+    state.optimizer().optimize(plan, &*state, |_, _| {}).map_err(pg::map_error)
 }
 
 /// The physical plan of an optimized one, made under the statement's token.
@@ -112,9 +130,23 @@ pub(in crate::engine) async fn physical(
         .run(async {
             let planner = state.query_planner();
             let physical = planner.create_physical_plan(&plan, state).await.map_err(pg::map_error)?;
-            Ok((physical, state.task_ctx()))
+            Ok((physical, task_context(state)))
         })
         .await
+}
+
+/// What a plan needs while it runs. The functions are in the plan already, so their registry is not copied.
+fn task_context(state: &SessionState) -> Arc<TaskContext> {
+    Arc::new(TaskContext::new(
+        None,
+        state.session_id().to_owned(),
+        state.config().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        Arc::clone(state.runtime_env()),
+    ))
 }
 
 /// Evaluates an argument of EXECUTE, as the type of its parameter.

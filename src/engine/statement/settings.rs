@@ -238,7 +238,7 @@ pub(super) fn discard(session: &mut Session, target: DiscardTarget) -> Result<Ou
             session.close_all_portals();
             session_authorization(session, None)?;
             session.settings().reset_all();
-            session.prepared.clear();
+            session.close_all_prepared();
             "DISCARD ALL"
         }
     };

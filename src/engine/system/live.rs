@@ -19,6 +19,8 @@ pub(super) fn fill(name: &str, view: &ReadView, rows: &mut Rows) -> PgResult<()>
     match name {
         "pg_stat_activity" => activity(view, rows),
         "pg_settings" => settings(view, rows),
+        "pg_prepared_statements" => prepared_statements(view, rows),
+        "pg_cursors" => cursors(view, rows),
         _ => {}
     }
     Ok(())
@@ -60,6 +62,36 @@ fn push_backend(view: &ReadView, backend: &Arc<Backend>, rows: &mut Rows) {
         ("query", if may_see { status.query.into() } else { "<insufficient privilege>".into() }),
         ("backend_type", "client backend".into()),
     ]);
+}
+
+fn prepared_statements(view: &ReadView, rows: &mut Rows) {
+    let named = view.vars.named.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, entry) in &named.prepared {
+        rows.push([
+            ("name", name.clone().into()),
+            ("statement", entry.statement.clone().into()),
+            ("prepare_time", micros(entry.prepared_at).into()),
+            ("parameter_types", Cell::List(entry.parameter_types.iter().map(|oid| (*oid).into()).collect())),
+            ("from_sql", entry.from_sql.into()),
+            // Every execution plans anew with its values.
+            ("generic_plans", 0_i64.into()),
+            ("custom_plans", 0_i64.into()),
+        ]);
+    }
+}
+
+fn cursors(view: &ReadView, rows: &mut Rows) {
+    let named = view.vars.named.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, entry) in &named.cursors {
+        rows.push([
+            ("name", name.clone().into()),
+            ("statement", entry.statement.clone().into()),
+            ("is_holdable", entry.holdable.into()),
+            ("is_binary", entry.binary.into()),
+            ("is_scrollable", entry.scrollable.into()),
+            ("creation_time", micros(entry.created_at).into()),
+        ]);
+    }
 }
 
 fn settings(view: &ReadView, rows: &mut Rows) {

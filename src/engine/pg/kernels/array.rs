@@ -585,7 +585,8 @@ fn sets(code: &str) -> Option<Implementation> {
     }
 }
 
-fn zero_step() -> PgError {
+/// 22023: a series that never ends.
+pub(in crate::engine::pg) fn zero_step() -> PgError {
     PgError::new(sqlstate::INVALID_PARAMETER_VALUE, "step size cannot equal zero")
 }
 
