@@ -14,6 +14,7 @@ mod roles;
 pub mod semantics;
 mod syntax_error;
 pub mod table_functions;
+mod write_words;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub use copy::{CopyPlace, CopyStatement, CopySubject};
 pub use datafusion::sql::sqlparser;
 pub use parse::parse;
 pub use roles::{RoleOption, RoleStatement};
+pub use write_words::{Overriding, overriding};
 
 use sqlparser::ast;
 

@@ -38,6 +38,7 @@ use std::time::SystemTime;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
@@ -73,6 +74,8 @@ pub struct EngineConfig {
     pub target_partitions: usize,
     /// Settings of the configuration file.
     pub settings: HashMap<String, String>,
+    /// Whether plans are optimized. Without it only what makes a plan runnable is done; the answers are the same.
+    pub optimizer: bool,
     /// Superuser made when there are no roles yet: name and SCRAM verifier.
     pub first_superuser: (String, Option<String>),
 }
@@ -85,6 +88,7 @@ impl Default for EngineConfig {
             spill_bytes: 50 << 30,
             target_partitions: 0,
             settings: HashMap::new(),
+            optimizer: true,
             first_superuser: ("postgres".to_owned(), None),
         }
     }
@@ -250,6 +254,9 @@ fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::co
     let defaults = std::mem::take(builder.expr_planners()).unwrap_or_default();
     let planners = table_functions::expr_planners().into_iter().chain(defaults).collect();
     let analyzer = datafusion::optimizer::Analyzer::new();
+    if !config.optimizer {
+        builder = builder.with_optimizer_rules(needed_rules());
+    }
     let mut state = builder
         .with_expr_planners(planners)
         .with_relation_planners(table_functions::relation_planners())
@@ -261,6 +268,22 @@ fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::co
     system::register_functions(&mut state)?;
     tributary_udfs::register_all(&mut state)?;
     Ok(state)
+}
+
+/// The rules without which some plans cannot run: they turn subqueries into joins.
+fn needed_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    const NEEDED: [&str; 7] = [
+        "rewrite_set_comparison",
+        // LIMIT must be a plain number, and some functions exist in other words only.
+        "simplify_expressions",
+        "replace_distinct_aggregate",
+        "decorrelate_predicate_subquery",
+        "scalar_subquery_to_join",
+        "decorrelate_lateral_join",
+        // NOT IN knows NULL only in a join with a key.
+        "extract_equijoin_predicate",
+    ];
+    Optimizer::new().rules.into_iter().filter(|rule| NEEDED.contains(&rule.name())).collect()
 }
 
 /// What a new data directory begins with.
@@ -283,7 +306,10 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
     if config.target_partitions > 0 {
         session = session.with_target_partitions(config.target_partitions);
     }
+    let sorters = 16 * session.target_partitions().max(1);
     let options = session.options_mut();
+    // What a sort sets aside for its merge: ten megabytes each would be all of a small pool.
+    options.execution.sort_spill_reservation_bytes = (config.query_memory_bytes / sorters).clamp(256 << 10, 10 << 20);
     options.catalog.create_default_catalog_and_schema = false;
     options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
     options.sql_parser.parse_float_as_decimal = true;

@@ -264,10 +264,10 @@ fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
     let engine_config = EngineConfig {
         database: config.database.clone(),
         query_memory_bytes: config.query_memory_bytes,
-        spill_bytes: EngineConfig::default().spill_bytes,
         target_partitions: config.query_threads,
         settings: config.settings.iter().cloned().collect(),
         first_superuser: (first_start::superuser_name(config), verifier),
+        ..EngineConfig::default()
     };
     Ok(Engine::open(engine_config, store)?)
 }

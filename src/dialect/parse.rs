@@ -9,7 +9,7 @@ use super::sqlparser::keywords::Keyword;
 use super::sqlparser::parser::Parser;
 use super::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use super::syntax_error::{syntax_error, tokenizer_error};
-use super::{Ast, DiscardTarget, OwnStatement, Statement};
+use super::{Ast, DiscardTarget, OwnStatement, Statement, write_words};
 
 /// Longest text of one message. Reason: the parser needs many times the text in memory.
 pub const TEXT_BYTES_MAX: usize = 16 << 20;
@@ -57,8 +57,10 @@ pub(super) fn parse_one(
     {
         first.token = Token::make_keyword("ROLLBACK");
     }
+    let overriding = write_words::adapt(&mut parser_tokens);
     let mut parser = Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(parser_tokens);
-    let statement = parser.parse_statement().map_err(|error| syntax_error(&error, tokens, text))?;
+    let mut statement = parser.parse_statement().map_err(|error| syntax_error(&error, tokens, text))?;
+    write_words::keep(overriding, &mut statement);
     match parser.peek_token().token {
         Token::EOF => Ok(statement),
         _ => Err(super::syntax_error::unexpected(&parser.peek_token(), text)),

@@ -14,13 +14,14 @@ mod change;
 mod insert;
 pub(super) mod keys;
 mod made_rows;
+mod memory;
 mod run;
 mod sink;
 
 use std::sync::Arc;
 
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::logical_expr::{Expr as Expression, LogicalPlan, LogicalPlanBuilder, TableSource};
 use datafusion::physical_expr::PhysicalExpr;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
@@ -39,6 +40,7 @@ use made_rows::Role;
 pub(super) use assign::{ASSIGN, assignment_target};
 pub(super) use insert::unknown_column;
 pub(super) use keys::KeyTurns;
+pub(super) use memory::Kept;
 pub(super) use run::{run, run_explained, truncate};
 
 /// What a statement does to the rows its query finds.
@@ -77,6 +79,11 @@ impl WriteKind {
         }
     }
 
+    /// Whether its query's rows come in order of their address.
+    fn by_address(self) -> bool {
+        self == Self::Update { joined: true }
+    }
+
     fn tag(self) -> &'static str {
         match self {
             Self::Insert => "INSERT 0",
@@ -104,10 +111,11 @@ pub(super) struct WritePlan {
 /// The parts of a DML statement that are planned as queries.
 struct Queries {
     kind: WriteKind,
+    /// The name by which the statement knows its target.
+    known_as: String,
     input: Query,
     changed: Option<Vec<i16>>,
-    /// RETURNING and the name by which it knows the target.
-    returning: Option<(Vec<SelectItem>, String)>,
+    returning: Option<Vec<SelectItem>>,
     on_conflict: Option<insert::OnConflict>,
 }
 
@@ -221,9 +229,18 @@ fn planned(
         _ => return Err(PgError::internal("a write was not recognised as one")),
     };
     let planner = planner().with_target(Arc::clone(&table));
-    let input = planner.plan(Sql::Query(Box::new(queries.input)))?;
-    let returning =
-        queries.returning.map(|(items, name)| planner.plan(Sql::Query(Box::new(ast::returning_query(items, &name)))));
+    let name = queries.known_as;
+    let hidden = |error| hidden_by_alias(error, &table, &name);
+    let mut input = planner.plan(Sql::Query(Box::new(queries.input))).map_err(hidden)?;
+    if queries.kind.by_address() {
+        input = by_address(input)?;
+    }
+    let returning = queries.returning.map(|items| {
+        for item in &items {
+            change::no_aggregate(&planner, item, "RETURNING")?;
+        }
+        planner.plan(Sql::Query(Box::new(ast::returning_query(items, &name)))).map_err(hidden)
+    });
     Ok(WritePlan {
         kind: queries.kind,
         table,
@@ -232,6 +249,23 @@ fn planned(
         returning: returning.transpose()?,
         on_conflict: queries.on_conflict,
     })
+}
+
+/// Rows in order of their address, so that what a join finds more than once comes together.
+fn by_address(input: LogicalPlan) -> Result<LogicalPlan, PgError> {
+    let addr = input.schema().columns().into_iter().next().map(|addr| Expression::Column(addr).sort(true, false));
+    LogicalPlanBuilder::from(input).sort(addr).and_then(LogicalPlanBuilder::build).map_err(pg::map_error)
+}
+
+/// A table named although the statement knows it by an alias.
+fn hidden_by_alias(mut error: PgError, table: &TableObject, alias: &str) -> PgError {
+    let name = &table.name;
+    if error.message != format!("missing FROM-clause entry for table \"{name}\"") || name == alias {
+        return error;
+    }
+    let hint = format!("Perhaps you meant to reference the table alias \"{alias}\".");
+    error.message = format!("invalid reference to FROM-clause entry for table \"{name}\"");
+    error.hint(hint)
 }
 
 /// The base table a write names.

@@ -11,6 +11,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use tributary_pg::error::PgError;
 
+use super::dml::Kept;
 use super::pg::map_error;
 
 /// A stream of batches of one schema. Dropping it stops the query.
@@ -33,6 +34,14 @@ impl RowStream {
     pub(super) fn of_batch(batch: RecordBatch) -> Self {
         let schema = batch.schema();
         let stream = futures::stream::once(async move { Ok(batch) });
+        Self { stream: Box::pin(RecordBatchStreamAdapter::new(schema, stream)) }
+    }
+
+    /// Rows that are already there, and what they were kept with until the last is out.
+    pub(super) fn of_kept(schema: SchemaRef, batches: Vec<RecordBatch>, kept: Kept) -> Self {
+        let stream = futures::stream::unfold((batches.into_iter(), kept), |(mut batches, kept)| async move {
+            batches.next().map(|batch| (Ok(batch), (batches, kept)))
+        });
         Self { stream: Box::pin(RecordBatchStreamAdapter::new(schema, stream)) }
     }
 

@@ -124,7 +124,13 @@ impl CopyIn {
             None => None,
         };
         let checks = RowChecks::new(&state, &view, &table)?;
-        let keys = Keys::new(&table, schema_name(&view, &table), Arc::clone(checks.schema()), None)?;
+        let keys = Keys::new(
+            &table,
+            schema_name(&view, &table),
+            Arc::clone(checks.schema()),
+            None,
+            &state.runtime_env().memory_pool,
+        )?;
         let nullable = checks.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         Ok(Self {
             column_count: columns.len(),

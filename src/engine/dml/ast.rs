@@ -3,14 +3,18 @@
 //! Trees are built from parsed skeletons, because sqlparser's structs gain fields with every release. Pieces of the user's
 //! statement keep their positions, so errors point into the text the client sent.
 
+use std::ops::ControlFlow;
+
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::assign::{self, ASSIGN};
 use crate::dialect::sqlparser::ast::{
     BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SetExpr, Statement as Sql, TableAlias, TableFactor, TableWithJoins, Value,
+    Select, SelectItem, SetExpr, Spanned, Statement as Sql, TableAlias, TableFactor, TableWithJoins, Value, Visit,
+    Visitor, With,
 };
+use crate::dialect::sqlparser::tokenizer::Location;
 use crate::dialect::{Ast, parse};
 use crate::engine::catalog::ColumnObject;
 use crate::engine::scan::ADDR;
@@ -198,6 +202,75 @@ pub(super) fn conflict_query(name: &str, mut items: Vec<SelectItem>, selection: 
     };
     let from = vec![hidden_table(IN_THE_WAY_SCHEMA, 0, name), hidden_table(EXCLUDED_SCHEMA, 0, "excluded")];
     select(items, from, Some(selection))
+}
+
+/// `rows` as one query; more than one are joined by UNION ALL in a balanced tree, so that depth stays small.
+pub(super) fn union_of(mut rows: Vec<Vec<SelectItem>>) -> Query {
+    if rows.len() <= 1 {
+        return select(rows.pop().unwrap_or_default(), Vec::new(), None);
+    }
+    let right = rows.split_off(rows.len() / 2);
+    let mut query = skeleton("SELECT 1 UNION ALL SELECT 1");
+    if let SetExpr::SetOperation { left: first, right: second, .. } = query.body.as_mut() {
+        *first = union_of(rows).body;
+        *second = union_of(right).body;
+    }
+    query
+}
+
+/// Puts the CTEs before a write in front of its source's own.
+pub(super) fn with_ctes(query: &mut Query, outer: Option<&With>) {
+    let Some(outer) = outer else { return };
+    match &mut query.with {
+        None => query.with = Some(outer.clone()),
+        Some(own) => {
+            own.recursive |= outer.recursive;
+            own.cte_tables.splice(0..0, outer.cte_tables.iter().cloned());
+        }
+    }
+}
+
+/// Whether a subquery is in it.
+pub(super) fn holds_subquery(expr: &Expr) -> bool {
+    struct Find;
+    impl Visitor for Find {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    expr.visit(&mut Find).is_break()
+}
+
+/// Where the first call of an aggregate is, those in subqueries not counted.
+pub(super) fn aggregate_call(expr: &impl Visit, aggregate: &dyn Fn(&str) -> bool) -> Option<Location> {
+    struct Find<'a>(usize, &'a dyn Fn(&str) -> bool);
+    impl Visitor for Find<'_> {
+        type Break = Location;
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Location> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Location> {
+            self.0 -= 1;
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Location> {
+            match expr {
+                Expr::Function(call) if self.0 == 0 && call.over.is_none() => match call.name.0.last() {
+                    Some(part) if part.as_ident().is_some_and(|name| (self.1)(&folded(name))) => {
+                        ControlFlow::Break(expr.span().start)
+                    }
+                    _ => ControlFlow::Continue(()),
+                },
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match expr.visit(&mut Find(0, aggregate)) {
+        ControlFlow::Break(place) => Some(place),
+        ControlFlow::Continue(()) => None,
+    }
 }
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {

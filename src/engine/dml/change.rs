@@ -9,8 +9,8 @@ use super::ast::{self, TARGET_SCHEMA, folded};
 use super::insert::{table_name, unknown_column};
 use super::{Queries, WriteKind, target};
 use crate::dialect::sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, ObjectName, Query, SelectItem, SetExpr, Spanned,
-    TableWithJoins, Update, UpdateTableFromKind, With,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    ObjectName, Query, SelectItem, SetExpr, Spanned, TableWithJoins, Update, UpdateTableFromKind, Visit, With,
 };
 use crate::engine::catalog::{ColumnObject, TableObject};
 use crate::engine::planner::{Planner, ReadView};
@@ -36,8 +36,8 @@ pub(super) fn delete_queries(
     }
     let mut input = ast::select(items, relations, delete.selection.clone());
     input.with = with.cloned();
-    let returning = delete.returning.clone().map(|items| (items, name));
-    Ok((table, Queries { kind: WriteKind::Delete, input, changed: None, returning, on_conflict: None }))
+    let returning = delete.returning.clone();
+    Ok((table, Queries { kind: WriteKind::Delete, known_as: name, input, changed: None, returning, on_conflict: None }))
 }
 
 /// UPDATE target SET ... [FROM ...] [WHERE ...].
@@ -56,16 +56,17 @@ pub(super) fn update_queries(
     let joined = !from.is_empty();
     relations.extend(from.iter().cloned());
     let mut values = new_values(planner, &table, &update.assignments)?;
+    for (_, value) in &values {
+        no_aggregate(planner, value, "UPDATE")?;
+    }
     let changed = values.iter().map(|(attnum, _)| *attnum).collect();
     let mut items = vec![ast::named(ast::column(&name, ADDR), ADDR)];
     items.extend(new_row(&table, &name, &mut values)?);
     let mut input = ast::select(items, relations, update.selection.clone());
     input.with = with.cloned();
-    let returning = update.returning.clone().map(|items| (items, name));
-    Ok((
-        table,
-        Queries { kind: WriteKind::Update { joined }, input, changed: Some(changed), returning, on_conflict: None },
-    ))
+    let returning = update.returning.clone();
+    let kind = WriteKind::Update { joined };
+    Ok((table, Queries { kind, known_as: name, input, changed: Some(changed), returning, on_conflict: None }))
 }
 
 fn resolved(view: &ReadView, table: &TableWithJoins) -> Result<(Arc<TableObject>, String), PgError> {
@@ -155,7 +156,7 @@ fn column_of<'a>(
 fn row_values(value: &Expr, width: usize) -> Result<Vec<Expr>, PgError> {
     let values = match value {
         Expr::Tuple(values) => values.clone(),
-        Expr::Nested(inner) if width == 1 => vec![inner.as_ref().clone()],
+        Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("row") => row_arguments(call),
         Expr::Subquery(query) => return subquery_columns(query, width),
         _ => {
             return Err(PgError::unsupported(
@@ -167,6 +168,30 @@ fn row_values(value: &Expr, width: usize) -> Result<Vec<Expr>, PgError> {
         return Err(PgError::new(sqlstate::SYNTAX_ERROR, "number of columns does not match number of values"));
     }
     Ok(values)
+}
+
+/// The values of `ROW (...)`.
+fn row_arguments(call: &Function) -> Vec<Expr> {
+    let FunctionArguments::List(list) = &call.args else { return Vec::new() };
+    list.args
+        .iter()
+        .filter_map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// 42803 for an aggregate where a clause has one row at a time.
+pub(super) fn no_aggregate(planner: &Planner<'_>, expr: &impl Visit, clause: &str) -> Result<(), PgError> {
+    let aggregates = planner.state.aggregate_functions();
+    match ast::aggregate_call(expr, &|name| aggregates.contains_key(name)) {
+        None => Ok(()),
+        Some(place) => {
+            let message = format!("aggregate functions are not allowed in {clause}");
+            Err(planner.at(PgError::new(sqlstate::GROUPING_ERROR, message), place))
+        }
+    }
 }
 
 /// `(a, b) = (SELECT x, y ...)`: one scalar subquery a column, each keeping one item.

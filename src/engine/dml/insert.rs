@@ -7,7 +7,7 @@ use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::ast::{self, folded};
-use super::change::{new_row, new_values};
+use super::change::{new_row, new_values, no_aggregate};
 use super::{Queries, WriteKind, target};
 use crate::dialect::sqlparser::ast::{
     ConflictTarget, DoUpdate, Expr, Insert, ObjectName, OnConflictAction, OnInsert, Query, SelectItem, SetExpr,
@@ -47,25 +47,23 @@ pub(super) fn queries(
     let table = target(planner.view, name)?;
     let targets =
         Targets { columns: target_columns(planner, &table, &insert.columns)?, named: &insert.columns, planner };
-    let mut input = match &insert.source {
+    let input = match &insert.source {
         None => ast::values(vec![row_of(&table, &targets, Vec::new())?]),
         Some(source) => match source.body.as_ref() {
             SetExpr::Values(values) if bare(source) => {
                 let rows = values.rows.iter().map(|row| row.content.as_slice());
                 let mut query = of_values(&table, &targets, rows)?;
                 query.with.clone_from(&source.with);
+                ast::with_ctes(&mut query, with);
                 query
             }
             _ => of_query(&table, &targets, source, with)?,
         },
     };
-    if input.with.is_none() {
-        input.with = with.cloned();
-    }
     let name = insert.table_alias.as_ref().map_or_else(|| table.name.clone(), |alias| folded(&alias.alias));
     let on_conflict = insert.on.as_ref().map(|on| on_conflict(planner, &table, &name, on)).transpose()?;
-    let returning = insert.returning.clone().map(|items| (items, name));
-    Ok((table, Queries { kind: WriteKind::Insert, input, changed: None, returning, on_conflict }))
+    let returning = insert.returning.clone();
+    Ok((table, Queries { kind: WriteKind::Insert, known_as: name, input, changed: None, returning, on_conflict }))
 }
 
 /// Whether a VALUES list is the whole source.
@@ -149,6 +147,7 @@ fn of_values<'a>(
     rows: impl Iterator<Item = &'a [Expr]>,
 ) -> Result<Query, PgError> {
     let mut width = None;
+    let mut subqueries = false;
     let mut complete = Vec::new();
     for row in rows {
         if *width.get_or_insert(row.len()) != row.len() {
@@ -157,17 +156,27 @@ fn of_values<'a>(
             return Err(targets.planner.at(error, place));
         }
         targets.check_width(row.len(), |index| row[index].span().start)?;
+        for value in row {
+            no_aggregate(targets.planner, value, "VALUES")?;
+            subqueries |= ast::holds_subquery(value);
+        }
         complete.push(row_of(table, targets, row.to_vec())?);
     }
-    Ok(ast::values(complete))
+    // The engine evaluates VALUES while it plans, when no subquery has run.
+    Ok(match subqueries {
+        false => ast::values(complete),
+        true => ast::union_of(complete.into_iter().map(|row| named_row(table, row)).collect()),
+    })
+}
+
+fn named_row(table: &TableObject, row: Vec<Expr>) -> Vec<SelectItem> {
+    row.into_iter().zip(table.live_columns()).map(|(expr, column)| ast::named(expr, &column.name)).collect()
 }
 
 /// `SELECT <assigned columns> FROM (source) AS source(c1, c2, ...)`.
 fn of_query(table: &TableObject, targets: &Targets<'_>, source: &Query, with: Option<&With>) -> Result<Query, PgError> {
     let mut source = source.clone();
-    if source.with.is_none() {
-        source.with = with.cloned();
-    }
+    ast::with_ctes(&mut source, with);
     type_literals(&mut source, &targets.columns);
     let plan = targets.planner.plan(Sql::Query(Box::new(source.clone())))?;
     let width = plan.schema().fields().len();
@@ -175,8 +184,7 @@ fn of_query(table: &TableObject, targets: &Targets<'_>, source: &Query, with: Op
     let names: Vec<String> = (1..=width).map(|number| format!("c{number}")).collect();
     let given = names.iter().map(|name| ast::column("source", name)).collect();
     let row = row_of(table, targets, given)?;
-    let items = row.into_iter().zip(table.live_columns()).map(|(expr, column)| ast::named(expr, &column.name));
-    Ok(ast::select(items.collect(), vec![ast::derived(source, "source", &names)], None))
+    Ok(ast::select(named_row(table, row), vec![ast::derived(source, "source", &names)], None))
 }
 
 /// Literals and parameters that are a column of the source take the type of the column they go to; anything else
@@ -232,6 +240,10 @@ fn on_conflict(
                     format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
                 )
             })?;
+            if !matches!(key.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique) {
+                let message = "constraint in ON CONFLICT clause has no associated index";
+                return Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, message));
+            }
             Some(vec![key.oid])
         }
         Some(ConflictTarget::Columns(names)) => Some(vec![inferred_key(table, names.iter().map(folded).collect())?]),

@@ -9,11 +9,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
-use arrow::compute::{SortOptions, concat, sort_to_indices};
+use arrow::compute::{SortOptions, concat, sort_to_indices, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, UInt64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::{Constraints, Result, ScalarValue};
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal, in_list};
@@ -24,6 +25,7 @@ use tributary_pg::sqlstate;
 use tributary_pg::text::{ColumnText, TextPrinter};
 use tributary_store::{Expect, Space, Txn};
 
+use super::memory::Kept;
 use crate::engine::catalog::{ConstraintKind, TableObject};
 use crate::engine::pg::map_error;
 use crate::engine::scan::row_source::RowSource;
@@ -32,6 +34,9 @@ use crate::engine::store_error::store_error;
 
 /// Limit: more new keys than this are looked for by their range instead of one by one.
 const LISTED_KEYS_MAX: usize = 1_024;
+
+/// Bytes of a new key beside its own: its entry in the map.
+const KEY_ENTRY_BYTES: usize = 48;
 
 /// Address of a row that did not exist before the statement: after all that did.
 const NEW_ROW: u64 = u64::MAX;
@@ -75,6 +80,8 @@ struct Key {
     new: HashMap<Box<[u8]>, (u64, usize)>,
     /// Values of the first column, to find the granules that may hold them.
     leading: Vec<ArrayRef>,
+    /// They are the least and the greatest of many.
+    ranged: bool,
 }
 
 /// The keys of one table during one statement.
@@ -86,6 +93,7 @@ pub(in crate::engine) struct Keys {
     rows: usize,
     /// Whether existing rows in the way are wanted with all columns.
     whole_rows: bool,
+    kept: Kept,
 }
 
 /// A new row whose key is taken.
@@ -110,6 +118,7 @@ impl Keys {
         schema_name: String,
         schema: SchemaRef,
         changed: Option<&[i16]>,
+        pool: &Arc<dyn MemoryPool>,
     ) -> Result<Self, PgError> {
         let mut keys = Vec::new();
         for constraint in &table.constraints {
@@ -129,9 +138,11 @@ impl Keys {
                 columns,
                 new: HashMap::new(),
                 leading: Vec::new(),
+                ranged: false,
             });
         }
-        Ok(Self { table: Arc::clone(table), schema_name, schema, keys, rows: 0, whole_rows: false })
+        let kept = Kept::new(pool, "keys of new rows");
+        Ok(Self { table: Arc::clone(table), schema_name, schema, keys, rows: 0, whole_rows: false, kept })
     }
 
     /// The same, finding existing rows with all their columns.
@@ -161,9 +172,11 @@ impl Keys {
         let mut rows_of = Vec::with_capacity(self.keys.len());
         for key in &mut self.keys {
             let columns = key_columns(batch, &key.columns);
-            key.leading.push(Arc::clone(&columns[0]));
+            let rows = key.converter.convert_columns(&columns).map_err(arrow_error)?;
+            self.kept.grow(rows.size() + batch.num_rows() * KEY_ENTRY_BYTES)?;
+            key.note_leading(&columns[0], self.rows).map_err(map_error)?;
             key.new.reserve(batch.num_rows());
-            rows_of.push((key.converter.convert_columns(&columns).map_err(arrow_error)?, columns));
+            rows_of.push((rows, columns));
         }
         let given = Arc::new(batch.clone());
         let mut conflicts = Vec::new();
@@ -207,6 +220,7 @@ impl Keys {
                 let addrs = found.column(found.num_columns() - 1).as_primitive::<UInt64Type>();
                 let columns = key_columns(&found, &self.places(key));
                 let rows = key.converter.convert_columns(&columns).map_err(arrow_error)?;
+                let known = conflicts.len();
                 for at in 0..found.num_rows() {
                     let Some(&(replaces, row)) = key.new.get(rows.row(at).as_ref()) else { continue };
                     let addr = addrs.value(at);
@@ -215,6 +229,10 @@ impl Keys {
                         let found = Arc::clone(&found);
                         conflicts.push(Conflict { row, key: key.oid, addr: Some(addr), found, at, index });
                     }
+                }
+                if conflicts.len() > known {
+                    self.kept.rows(&found)?;
+                    self.kept.grow((conflicts.len() - known) * size_of::<Conflict>())?;
                 }
             }
         }
@@ -276,6 +294,32 @@ impl Keys {
     }
 }
 
+impl Key {
+    /// Remembers values of the first column: all while they are few, then the least and the greatest.
+    fn note_leading(&mut self, values: &ArrayRef, rows: usize) -> Result<()> {
+        self.leading.push(Arc::clone(values));
+        if rows <= LISTED_KEYS_MAX {
+            return Ok(());
+        }
+        let leading: Vec<&dyn Array> = self.leading.iter().map(AsRef::as_ref).collect();
+        let bounds = bounds(&concat(&leading)?)?;
+        self.leading = vec![bounds];
+        self.ranged = true;
+        Ok(())
+    }
+}
+
+/// The least and the greatest value of an array; both are NULL if all are.
+fn bounds(values: &ArrayRef) -> Result<ArrayRef> {
+    let extreme = |descending: bool| {
+        let options = SortOptions { descending, nulls_first: false };
+        sort_to_indices(values, Some(options), Some(1))
+    };
+    let (least, greatest) = (extreme(false)?, extreme(true)?);
+    let places = concat(&[&least as &dyn Array, &greatest])?;
+    Ok(take(values, &places, None)?)
+}
+
 /// Key columns as they will be stored: one zero, one NaN.
 fn key_columns(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
     let canonical = |array: &ArrayRef| -> ArrayRef {
@@ -305,19 +349,14 @@ fn leading_filter(key: &Key, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>
     let literal = |row: usize| -> Result<Arc<dyn PhysicalExpr>> {
         Ok(Arc::new(Literal::new(ScalarValue::try_from_array(&values, row)?)))
     };
-    if values.len() <= LISTED_KEYS_MAX {
+    if !key.ranged {
         let list = (0..values.len()).filter(|&row| values.is_valid(row)).map(literal).collect::<Result<Vec<_>>>()?;
         return in_list(column, list, &false, schema);
     }
-    let extreme = |descending: bool| -> Result<Arc<dyn PhysicalExpr>> {
-        let options = SortOptions { descending, nulls_first: false };
-        let order = sort_to_indices(&values, Some(options), Some(1))?;
-        literal(order.value(0) as usize)
-    };
     let compare = |operator: Operator, bound| -> Arc<dyn PhysicalExpr> {
         Arc::new(BinaryExpr::new(Arc::clone(&column), operator, bound))
     };
-    let (from, to) = (compare(Operator::GtEq, extreme(false)?), compare(Operator::LtEq, extreme(true)?));
+    let (from, to) = (compare(Operator::GtEq, literal(0)?), compare(Operator::LtEq, literal(1)?));
     Ok(Arc::new(BinaryExpr::new(from, Operator::And, to)))
 }
 

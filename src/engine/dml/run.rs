@@ -11,9 +11,12 @@ use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::made_rows::{Role, over_rows};
+use super::memory::Kept;
 use super::sink::Sink;
-use super::{WritePlan, target};
-use crate::dialect::sqlparser::ast::Truncate;
+use super::{WritePlan, ast};
+use crate::dialect::sqlparser::ast::{ObjectName, Truncate};
+use crate::engine::catalog::{Relation, TableObject};
+use crate::engine::planner::ReadView;
 use crate::engine::prepared::{Action, Outcome, Portal};
 use crate::engine::row_stream::RowStream;
 use crate::engine::session::Session;
@@ -80,7 +83,9 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
     let token = session.token().clone();
     // Everything the statement reads, RETURNING included, is as it was before the statement.
     let view = session.read_view();
-    let state = session.state(&view);
+    let mut state = session.state(&view);
+    // One sort, not one a partition: they would leave no memory to the merge of their results.
+    state.config_mut().options_mut().optimizer.repartition_sorts &= !write.kind.by_address();
     let mut sink = Sink::new(&state, &view, write)?;
     let plan = with_parameters(write.input.clone(), portal)?;
     let (plan, context) = planned_in(&state, token.clone(), plan).await?;
@@ -100,13 +105,15 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
         }
         token.run(sink.check_updated_keys(&context)).await?;
     }
-    let (count, rows) = sink.finish(session.store_transaction())?;
+    let (count, rows, kept) = sink.finish(session.store_transaction())?;
     let outcome = match &write.returning {
         None => Outcome::Done(format!("{} {count}", write.kind.tag())),
         Some(returning) => {
             let over = over_rows(with_parameters(returning.clone(), portal)?, &[(Role::Written, rows)])?;
             let (over, context) = planned_in(&state, token.clone(), over).await?;
-            portal.rows = Some(token.run(collected(RowStream::run(over, context)?)).await?);
+            let returned = Kept::new(&state.runtime_env().memory_pool, "rows of RETURNING");
+            portal.rows = Some(token.run(collected(RowStream::run(over, context)?, returned)).await?);
+            drop(kept);
             Outcome::Rows(write.kind.tag())
         }
     };
@@ -130,25 +137,38 @@ fn begin(session: &mut Session, verb: &str) -> Result<(), PgError> {
 }
 
 /// RETURNING runs to its end before the first row is sent: an error in it must undo the write.
-async fn collected(mut rows: RowStream) -> Result<RowStream, PgError> {
+async fn collected(mut rows: RowStream, kept: Kept) -> Result<RowStream, PgError> {
     let schema = rows.schema();
     let mut batches = Vec::new();
     while let Some(batch) = rows.next().await? {
+        kept.rows(&batch)?;
         batches.push(batch);
     }
-    let all = arrow::compute::concat_batches(&schema, &batches);
-    Ok(RowStream::of_batch(all.map_err(|error| PgError::internal(error.to_string()))?))
+    Ok(RowStream::of_kept(schema, batches, kept))
 }
 
 /// TRUNCATE t, ...
 pub(in crate::engine) fn truncate(session: &mut Session, truncate: &Truncate) -> Result<Outcome, PgError> {
     begin(session, "TRUNCATE TABLE")?;
     let view = session.read_view();
-    let tables = truncate.table_names.iter().map(|table| target(&view, &table.name));
+    let tables = truncate.table_names.iter().map(|table| truncated(&view, &table.name));
     for table in tables.collect::<Result<Vec<_>, _>>()? {
         session.store_transaction().truncate(table.oid).map_err(store_error)?;
     }
     Ok(Outcome::Done("TRUNCATE TABLE".to_owned()))
+}
+
+/// A table that TRUNCATE names; 42809 for what is none.
+fn truncated(view: &ReadView, name: &ObjectName) -> Result<Arc<TableObject>, PgError> {
+    let (schema, name) = ast::split_name(name)?;
+    match view.catalog.resolve(&view.search_path, schema.as_deref(), &name)? {
+        Relation::Table(table) => Ok(table),
+        Relation::View(_) => Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table"))),
+        Relation::System(_, name) => Err(PgError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied: \"{name}\" is a system catalog"),
+        )),
+    }
 }
 
 /// The context in which helpers of a write run their scans.

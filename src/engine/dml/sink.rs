@@ -9,7 +9,6 @@ use arrow::datatypes::{SchemaRef, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
@@ -17,6 +16,7 @@ use tributary_store::Txn;
 
 use super::keys::{Conflict, Keys, claim};
 use super::made_rows::{Role, schema_for};
+use super::memory::Kept;
 use super::run::Context;
 use super::{WriteKind, WritePlan};
 use crate::engine::constraints::{RowChecks, schema_name};
@@ -42,15 +42,18 @@ pub(super) struct Sink<'a> {
     /// What RETURNING reads.
     shown: Vec<RecordBatch>,
     joined: Option<Joined>,
+    /// Pays for rows that wait and rows for RETURNING.
+    kept: Kept,
     /// The first new row that fails, by number. It ends the statement once the keys of the rows before it are checked.
     failure: Option<(usize, PgError)>,
     count: usize,
 }
 
-/// The new row of each address in an UPDATE with FROM: found again, it must be the same.
+/// The new row of the last address in an UPDATE with FROM: rows come in order of address, and one found again must be
+/// the same.
 struct Joined {
     converter: RowConverter,
-    rows: HashMap<u64, OwnedRow>,
+    last: Option<(u64, OwnedRow)>,
 }
 
 impl<'a> Sink<'a> {
@@ -65,8 +68,9 @@ impl<'a> Sink<'a> {
             WriteKind::Update { joined: true } => Some(Joined::new(&schema)?),
             _ => None,
         };
+        let pool = &state.runtime_env().memory_pool;
         let new_keys = |changed: Option<&[i16]>| {
-            Keys::new(&write.table, schema_name(view, &write.table), Arc::clone(&schema), changed)
+            Keys::new(&write.table, schema_name(view, &write.table), Arc::clone(&schema), changed, pool)
         };
         let update = write.on_conflict.as_ref().and_then(|on| on.update.as_ref());
         let keys = new_keys(changed)?;
@@ -82,6 +86,7 @@ impl<'a> Sink<'a> {
             updated_keys,
             shown: Vec::new(),
             joined,
+            kept: Kept::new(pool, "rows of a write"),
             failure: None,
             count: 0,
         })
@@ -112,6 +117,7 @@ impl<'a> Sink<'a> {
         let conflicts = self.keys.take(&rows, None)?;
         self.leave_out(conflicts);
         if self.write.on_conflict.is_some() {
+            self.kept.rows(&rows)?;
             self.waiting.push(rows);
             return Ok(());
         }
@@ -158,6 +164,7 @@ impl<'a> Sink<'a> {
     fn append(&mut self, txn: &mut Txn, rows: RecordBatch) -> Result<(), PgError> {
         self.count += rows.num_rows();
         if self.write.returning.is_some() {
+            self.kept.rows(&rows)?;
             self.shown.push(rows.clone());
         }
         txn.append(self.write.table.oid, rows).map_err(store_error)
@@ -168,7 +175,9 @@ impl<'a> Sink<'a> {
         self.count += fresh.true_count();
         if self.write.returning.is_some() {
             let fresh = filter_record_batch(batch, &fresh).map_err(arrow_error)?;
-            self.shown.push(table_rows(&fresh, 1, self.checks.schema())?);
+            let rows = table_rows(&fresh, 1, self.checks.schema())?;
+            self.kept.rows(&rows)?;
+            self.shown.push(rows);
         }
         Ok(())
     }
@@ -242,6 +251,8 @@ impl<'a> Sink<'a> {
         let waiting: Vec<&RecordBatch> = self.waiting.iter().collect();
         let places: Vec<(usize, usize)> = in_the_way.iter().map(|(row, _)| place_of(&waiting, *row)).collect();
         let new = interleave_record_batch(&waiting, &places).map_err(arrow_error)?;
+        self.kept.rows(&old)?;
+        self.kept.rows(&new)?;
         let with_numbers = |rows: RecordBatch, role: Role| {
             let mut columns = rows.columns().to_vec();
             columns.push(Arc::clone(&numbers));
@@ -286,8 +297,8 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// Puts the rest into the transaction. Gives the number of rows and what RETURNING reads.
-    pub(super) fn finish(mut self, txn: &mut Txn) -> Result<(usize, Vec<RecordBatch>), PgError> {
+    /// Puts the rest into the transaction. Gives the number of rows, what RETURNING reads and what pays for it.
+    pub(super) fn finish(mut self, txn: &mut Txn) -> Result<(usize, Vec<RecordBatch>, Kept), PgError> {
         for rows in kept(&self.waiting, &self.left_out)? {
             self.append(txn, rows)?;
         }
@@ -297,7 +308,7 @@ impl<'a> Sink<'a> {
         for (source, rows) in &self.deletes {
             txn.delete(self.write.table.oid, *source, rows).map_err(store_error)?;
         }
-        Ok((self.count, self.shown))
+        Ok((self.count, self.shown, self.kept))
     }
 }
 
@@ -339,7 +350,7 @@ fn second_time() -> PgError {
 impl Joined {
     fn new(schema: &SchemaRef) -> Result<Self, PgError> {
         let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
-        Ok(Self { converter: RowConverter::new(fields.collect()).map_err(arrow_error)?, rows: HashMap::new() })
+        Ok(Self { converter: RowConverter::new(fields.collect()).map_err(arrow_error)?, last: None })
     }
 
     /// 21000 if an address comes with two different new rows.
@@ -347,16 +358,14 @@ impl Joined {
         let converted = self.converter.convert_columns(rows.columns()).map_err(arrow_error)?;
         for (row, &addr) in addrs.values().iter().enumerate() {
             let new = converted.row(row);
-            match self.rows.get(&addr) {
-                Some(known) if known.row() != new => {
+            match &self.last {
+                Some((last, known)) if *last == addr && known.row() != new => {
                     let message = format!("update matched a row of \"{table}\" more than once");
                     return Err(PgError::new(sqlstate::CARDINALITY_VIOLATION, message)
                         .hint("Ensure that no row of the target joins to more than one row."));
                 }
-                Some(_) => {}
-                None => {
-                    self.rows.insert(addr, new.owned());
-                }
+                Some((last, _)) if *last == addr => {}
+                _ => self.last = Some((addr, new.owned())),
             }
         }
         Ok(())

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, JoinType, Result as EngineResult};
@@ -208,14 +209,11 @@ impl ScalarUDFImpl for Apply {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> EngineResult<ColumnarValue> {
-        let vars = SessionVars::of(&args.config_options)
-            .cloned()
-            .ok_or_else(|| external(PgError::internal("a subquery runs outside a session")))?;
         let columns: Vec<ArrayRef> =
             args.args.iter().map(|arg| arg.to_array(args.number_rows)).collect::<EngineResult<_>>()?;
         // The engine's own threads must not wait for each other, so the subquery runs on one of its own.
         let values = std::thread::scope(|scope| {
-            let worker = scope.spawn(|| self.values(&vars, &columns, args.number_rows));
+            let worker = scope.spawn(|| self.values(&args.config_options, &columns, args.number_rows));
             worker.join().unwrap_or_else(|_| Err(external(PgError::internal("a subquery's thread panicked"))))
         })?;
         if values.is_empty() {
@@ -226,10 +224,13 @@ impl ScalarUDFImpl for Apply {
 }
 
 impl Apply {
-    fn values(&self, vars: &SessionVars, columns: &[ArrayRef], rows: usize) -> EngineResult<Vec<ScalarValue>> {
+    fn values(&self, outer: &ConfigOptions, columns: &[ArrayRef], rows: usize) -> EngineResult<Vec<ScalarValue>> {
+        let vars =
+            SessionVars::of(outer).ok_or_else(|| external(PgError::internal("a subquery runs outside a session")))?;
         let engine = vars.engine.as_ref().ok_or_else(|| external(PgError::internal("no engine")))?;
         let mut state = engine.subquery_state();
-        state.config_mut().options_mut().extensions.insert(vars.clone());
+        // The session and the rows its statement reads.
+        state.config_mut().options_mut().extensions = outer.extensions.clone();
         let options = Arc::clone(state.config_options());
         state.execution_props_mut().config_options = Some(options);
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -51,9 +51,9 @@ pub(in crate::engine) fn map_error(error: DataFusionError) -> PgError {
             other => by_text(&other.to_string()),
         },
         DataFusionError::NotImplemented(message) => by_text(&message),
-        DataFusionError::ResourcesExhausted(message) => {
-            PgError::new(sqlstate::OUT_OF_MEMORY, "out of memory").detail(message)
-        }
+        DataFusionError::ResourcesExhausted(message) => PgError::new(sqlstate::OUT_OF_MEMORY, "out of memory")
+            .detail(message)
+            .hint("Raise server.query_memory, or work on fewer rows at a time."),
         DataFusionError::SchemaError(inner, _) => schema_error(*inner),
         DataFusionError::Internal(message) => internal(&message),
         other => by_text(&other.strip_backtrace()),

@@ -136,7 +136,9 @@ impl PgRelations {
                 Expr::Literal(..) | Expr::Placeholder(_) => Some(self.scope(schema).typed(inner.clone())?),
                 _ => None,
             };
-            if let Some(typed) = typed.filter(Typed::unknown) {
+            // A parameter's type is known here and not to the branch's schema.
+            let parameter = matches!(inner, Expr::Placeholder(_));
+            if let Some(typed) = typed.filter(|typed| parameter || typed.unknown()) {
                 return Ok(typed);
             }
         }

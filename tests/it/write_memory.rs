@@ -1,0 +1,112 @@
+//! Writes within a small query pool: what must be kept is paid for, the rest streams or spills.
+
+use tributary::engine::EngineConfig;
+use tributary_store::StoreConfig;
+
+use crate::database::Database;
+
+const MIB: usize = 1 << 20;
+
+/// Rows of the large table.
+const ROWS: usize = 300_000;
+
+/// A pool of `memory` bytes, and part files for own rows from 64 Ki rows on.
+fn small(memory: usize) -> Database {
+    let store = StoreConfig { stage_rows_max: 65_536, ..StoreConfig::default() };
+    Database::with_engine(store, EngineConfig { query_memory_bytes: memory, ..EngineConfig::default() })
+}
+
+async fn filled(memory: usize, table: &str) -> Database {
+    let database = small(memory);
+    let mut client = database.connect();
+    client.ok(table).await;
+    let rows = format!("SELECT i, i % 10, 'text of row ' || i FROM generate_series(1, {ROWS}) AS g(i)");
+    assert_eq!(client.ok(&format!("INSERT INTO big {rows}")).await, [format!("INSERT 0 {ROWS}")]);
+    database
+}
+
+const PLAIN: &str = "CREATE TABLE big (id int, v int, t text)";
+
+const SUMS: &str = "SELECT count(*), sum(v), count(DISTINCT id) FROM big";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_without_keys_need_no_memory_however_many_they_are() {
+    let database = filled(24 * MIB, PLAIN).await;
+    let mut client = database.connect();
+    assert_eq!(client.ok("INSERT INTO big SELECT id + 1000000, v, t FROM big").await, [format!("INSERT 0 {ROWS}")]);
+    client.ok("BEGIN").await;
+    assert_eq!(client.ok("UPDATE big SET v = v + 1").await, [format!("UPDATE {}", 2 * ROWS)]);
+    assert_eq!(client.ok("UPDATE big SET v = v + 1 WHERE id > 1000000").await, [format!("UPDATE {ROWS}")]);
+    assert_eq!(client.ok("DELETE FROM big WHERE id <= 1000000").await, [format!("DELETE {ROWS}")]);
+    client.ok("COMMIT").await;
+    let sum = ROWS / 10 * 45 + 2 * ROWS;
+    assert_eq!(client.ok("SELECT count(*), sum(v), min(id) FROM big").await[0], format!("{ROWS}|{sum}|1000001"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_that_joins_spills_its_rows() {
+    let database = filled(24 * MIB, PLAIN).await;
+    let mut client = database.connect();
+    // Every row is found twice, with equal new values.
+    let update = "UPDATE big SET v = big.v + f.n FROM (VALUES (0, 1), (0, 1)) AS f(k, n) WHERE f.k <= big.v";
+    assert_eq!(client.ok(update).await, [format!("UPDATE {ROWS}")]);
+    assert_eq!(client.ok(SUMS).await[0], format!("{ROWS}|{}|{ROWS}", ROWS / 10 * 45 + ROWS));
+    let twice = "UPDATE big SET v = f.n FROM (VALUES (0, 1), (0, 2)) AS f(k, n) WHERE f.k <= big.v";
+    assert_eq!(client.error(twice).await.code.as_str(), "21000");
+}
+
+/// A statement that must keep more than the pool has fails, leaves nothing behind and disturbs nobody.
+async fn refused(database: &Database, statement: &str) {
+    let mut client = database.connect();
+    let before = client.ok(SUMS).await;
+    for block in [false, true] {
+        if block {
+            client.ok("BEGIN").await;
+        }
+        let error = client.error(statement).await;
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("53200", "out of memory"), "{statement}");
+        let hint = error.hint.clone().unwrap_or_default();
+        assert!(hint.contains("server.query_memory"), "{statement}: {hint}");
+        if block {
+            client.ok("ROLLBACK").await;
+        }
+        assert_eq!(client.ok(SUMS).await, before, "{statement}");
+    }
+    // All of it has gone back to the pool.
+    assert_eq!(client.ok("UPDATE big SET v = v WHERE id <= 10 RETURNING id").await.len(), 11);
+    assert_eq!(client.ok(SUMS).await, before, "{statement}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_for_returning_are_paid_for() {
+    let database = filled(8 * MIB, PLAIN).await;
+    for statement in [
+        "UPDATE big SET v = v + 1 RETURNING *",
+        "DELETE FROM big RETURNING *",
+        "INSERT INTO big SELECT id + 1000000, v, t FROM big RETURNING *",
+        "INSERT INTO big SELECT id + 1000000, v, t FROM big RETURNING repeat(t, 10)",
+    ] {
+        refused(&database, statement).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_keys_are_paid_for() {
+    let database = small(8 * MIB);
+    let mut client = database.connect();
+    client.ok("CREATE TABLE big (id int PRIMARY KEY, v int, t text)").await;
+    client.ok("INSERT INTO big SELECT i, i % 10, 'x' FROM generate_series(1, 1000) AS g(i)").await;
+    let rows = format!("SELECT i, i, 'x' FROM generate_series(1001, {ROWS}) AS g(i)");
+    for statement in [
+        format!("INSERT INTO big {rows}"),
+        format!("INSERT INTO big {rows} ON CONFLICT DO NOTHING"),
+        format!("INSERT INTO big {rows} ON CONFLICT (id) DO UPDATE SET v = excluded.v"),
+    ] {
+        refused(&database, &statement).await;
+    }
+    let data: Vec<u8> = (2_000..2_000 + ROWS).flat_map(|id| format!("{id}\t1\tx\n").into_bytes()).collect();
+    let pieces: Vec<&[u8]> = data.chunks(65_536).collect();
+    let error = client.copy_in("COPY big FROM STDIN", &pieces).await.expect_err("too many keys");
+    assert_eq!(error.code.as_str(), "53200");
+    assert_eq!(client.ok("SELECT count(*) FROM big").await[0], "1000");
+}
