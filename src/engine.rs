@@ -13,6 +13,8 @@ mod constraints;
 mod copy;
 mod dml;
 mod explain;
+mod few_rows;
+mod give_way;
 mod limits;
 mod named;
 mod pg;
@@ -295,10 +297,12 @@ fn write_first_objects(store: &Store, config: &EngineConfig) -> Result<(), PgErr
     store.commit(txn).wait().map(drop).map_err(store_error::store_error)
 }
 
-/// DataFusion's rules after ours: what they enforce must find scans in the mode they will run in.
+/// DataFusion's rules between ours: what they enforce must find scans in the mode they will run in, and joins are made to
+/// give way in the plan as it will run.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let ours: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(scan::ordered_scan::OrderedScan);
-    std::iter::once(ours).chain(PhysicalOptimizer::new().rules).collect()
+    let last: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(give_way::GiveWay);
+    std::iter::once(ours).chain(PhysicalOptimizer::new().rules).chain([last]).collect()
 }
 
 fn session_config(config: &EngineConfig) -> SessionConfig {

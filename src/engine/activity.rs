@@ -231,6 +231,11 @@ impl Backend {
         running.as_ref().map(|token| token.cancel(reason)).is_some()
     }
 
+    /// The token of the statement that runs now.
+    pub fn running(&self) -> Option<StatementToken> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The error if the statement that runs now must stop.
     pub fn check_running(&self) -> Result<(), PgError> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,6 +9,7 @@ mod demo;
 mod dml;
 mod dml_traps;
 mod examples;
+mod give_way;
 mod harness;
 mod oracle;
 mod ordered;

@@ -28,6 +28,7 @@ use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use crate::engine::give_way::aside;
 use crate::engine::session_vars::SessionVars;
 
 /// Does the plan hold a subquery that reads outer columns?
@@ -212,9 +213,11 @@ impl ScalarUDFImpl for Apply {
         let columns: Vec<ArrayRef> =
             args.args.iter().map(|arg| arg.to_array(args.number_rows)).collect::<EngineResult<_>>()?;
         // The engine's own threads must not wait for each other, so the subquery runs on one of its own.
-        let values = std::thread::scope(|scope| {
-            let worker = scope.spawn(|| self.values(&args.config_options, &columns, args.number_rows));
-            worker.join().unwrap_or_else(|_| Err(external(PgError::internal("a subquery's thread panicked"))))
+        let values = aside(|| {
+            std::thread::scope(|scope| {
+                let worker = scope.spawn(|| self.values(&args.config_options, &columns, args.number_rows));
+                worker.join().unwrap_or_else(|_| Err(external(PgError::internal("a subquery's thread panicked"))))
+            })
         })?;
         if values.is_empty() {
             return Ok(ColumnarValue::Array(arrow::array::new_empty_array(self.field.data_type())));
@@ -237,6 +240,7 @@ impl Apply {
             .enable_time()
             .build()
             .map_err(|error| external(PgError::internal(format!("no runtime for a subquery: {error}"))))?;
+        let token = vars.backend.as_ref().and_then(|backend| backend.running()).unwrap_or_default();
         let mut known: HashMap<Vec<ScalarValue>, ScalarValue> = HashMap::new();
         let mut values = Vec::with_capacity(rows);
         for row in 0..rows {
@@ -247,10 +251,15 @@ impl Apply {
             let value = match known.get(&key) {
                 Some(value) => value.clone(),
                 None => {
-                    if let Some(backend) = &vars.backend {
-                        backend.check_running().map_err(external)?;
-                    }
-                    let value = runtime.block_on(self.value(&state, &key))?;
+                    token.check().map_err(external)?;
+                    let value = self.value(&state, &key);
+                    let value = runtime.block_on(async {
+                        tokio::select! {
+                            biased;
+                            error = token.fired() => Err(external(error)),
+                            value = value => value,
+                        }
+                    })?;
                     known.insert(key, value.clone());
                     value
                 }

@@ -88,8 +88,14 @@ fn lists(
     let DataType::List(item) = call.data_type() else { return Err(PgError::internal("an array result is no list")) };
     let mut pieces = Vec::with_capacity(rows);
     let (mut lengths, mut valid) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+    let mut total = 0;
     for index in 0..rows {
         let piece = row(index)?;
+        // Offsets of lists have 32 bits, and all of it is in memory.
+        total += piece.as_ref().map_or(0, |piece| piece.len() as i64);
+        if total > SET_ROWS_MAX {
+            return Err(too_many());
+        }
         valid.push(piece.is_some());
         lengths.push(piece.as_ref().map_or(0, |piece| piece.len()));
         if let Some(piece) = piece

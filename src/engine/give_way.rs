@@ -1,0 +1,182 @@
+//! Joins that give way: no statement keeps a query thread from the others, and each can be stopped.
+//!
+//! The engine's own cooperation counts batches that leave scans. A join of two large inputs makes billions of pairs from
+//! one batch of a scan, and one whose condition holds for none of them hands out nothing either: it would run for hours
+//! without looking up. So the last physical rule lets joins count the batches they hand out, and puts their conditions
+//! behind one that, at every batch of pairs, asks whether the statement must stop and, from time to time, leaves its
+//! query thread to others.
+//!
+//! It does not bound the work: that is what `statement_timeout` is for.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, FieldRef, Schema};
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::config::ConfigOptions;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder, SortMergeJoinExec,
+};
+use datafusion::physical_plan::unnest::UnnestExec;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::activity::Backend;
+use super::few_rows;
+use super::session_vars::SessionVars;
+
+/// Batches of pairs between two times a condition leaves its thread: some milliseconds of work.
+const BATCHES_A_TURN: u32 = 64;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct GiveWay;
+
+impl PhysicalOptimizerRule for GiveWay {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let backend = config.extensions.get::<SessionVars>().and_then(|vars| vars.backend.clone());
+        plan.transform_up(|node| {
+            let node = match &backend {
+                Some(backend) => with_stoppable_condition(node, backend)?,
+                None => node,
+            };
+            let node = few_rows::before_series(node)?;
+            let multiplies = node.is::<NestedLoopJoinExec>()
+                || node.is::<CrossJoinExec>()
+                || node.is::<HashJoinExec>()
+                || node.is::<SortMergeJoinExec>()
+                || node.is::<UnnestExec>();
+            Ok(if multiplies {
+                Transformed::yes(Arc::new(CooperativeExec::new(node)) as _)
+            } else {
+                Transformed::no(node)
+            })
+        })
+        .map(|transformed| transformed.data)
+    }
+
+    fn name(&self) -> &str {
+        "give_way"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn with_stoppable_condition(node: Arc<dyn ExecutionPlan>, backend: &Arc<Backend>) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
+        && let Some(condition) = join.filter()
+    {
+        let condition = stoppable(condition, backend);
+        return Ok(Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(Some(condition)).build()?));
+    }
+    if let Some(join) = node.downcast_ref::<HashJoinExec>()
+        && let Some(condition) = join.filter()
+    {
+        return join.builder().with_filter(Some(stoppable(condition, backend))).build_exec();
+    }
+    if let Some(join) = node.downcast_ref::<SortMergeJoinExec>()
+        && let Some(condition) = join.filter()
+    {
+        return Ok(Arc::new(SortMergeJoinExec::try_new(
+            Arc::clone(join.left()),
+            Arc::clone(join.right()),
+            join.on().to_vec(),
+            Some(stoppable(condition, backend)),
+            join.join_type(),
+            join.sort_options().to_vec(),
+            join.null_equality(),
+        )?));
+    }
+    Ok(node)
+}
+
+fn stoppable(condition: &JoinFilter, backend: &Arc<Backend>) -> JoinFilter {
+    let inner = Arc::clone(condition.expression());
+    let expression = Stoppable { inner, backend: Arc::clone(backend), batches: Arc::default() };
+    JoinFilter::new(Arc::new(expression), condition.column_indices().to_vec(), Arc::clone(condition.schema()))
+}
+
+/// A join's condition that fails once its statement must stop.
+#[derive(Debug)]
+struct Stoppable {
+    inner: Arc<dyn PhysicalExpr>,
+    backend: Arc<Backend>,
+    /// Batches judged so far, by all partitions.
+    batches: Arc<AtomicU32>,
+}
+
+impl PhysicalExpr for Stoppable {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        self.backend.check_running().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        if self.batches.fetch_add(1, Ordering::Relaxed) % BATCHES_A_TURN == BATCHES_A_TURN - 1 {
+            aside(|| self.inner.evaluate(batch))
+        } else {
+            self.inner.evaluate(batch)
+        }
+    }
+
+    fn data_type(&self, input_schema: &Schema) -> Result<DataType> {
+        self.inner.data_type(input_schema)
+    }
+
+    fn nullable(&self, input_schema: &Schema) -> Result<bool> {
+        self.inner.nullable(input_schema)
+    }
+
+    fn return_field(&self, input_schema: &Schema) -> Result<FieldRef> {
+        self.inner.return_field(input_schema)
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.inner]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let [inner] = <[_; 1]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("a join's condition has one child".to_owned()))?;
+        Ok(Arc::new(Self { inner, backend: Arc::clone(&self.backend), batches: Arc::clone(&self.batches) }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_sql(f)
+    }
+}
+
+/// Does long work beside the query threads: others go on in a new thread, this one rejoins them when its task next waits.
+pub(super) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let shared = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if shared { tokio::task::block_in_place(work) } else { work() }
+}
+
+impl fmt::Display for Stoppable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+// Two are the same condition if what they wrap is: the statement is one.
+impl PartialEq for Stoppable {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner.eq(&other.inner)
+    }
+}
+
+impl Eq for Stoppable {}
+
+impl Hash for Stoppable {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.hash(state);
+    }
+}
