@@ -232,7 +232,7 @@ fn every_queued_sync_is_answered_after_an_error() {
 
 #[test]
 fn a_long_pipeline_is_answered_in_order() {
-    const STATEMENTS: usize = 5_000;
+    const STATEMENTS: usize = 2_000;
     let server = Harness::as_postgres();
     let mut client = RawClient::postgres(server.address());
     let parse = frame(b'P', &[&text("s")[..], &text("select 'x'"), b"\0\0"].concat());

@@ -73,7 +73,7 @@ mod tests {
         kept.rows(&rows).expect("80 bytes fit");
         let error = kept.rows(&rows).expect_err("160 bytes do not");
         assert_eq!((error.code.as_str(), error.message.as_str()), ("53200", "out of memory"));
-        assert!(error.hint.is_some_and(|hint| hint.contains("server.query_memory")));
+        assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("server.query_memory")));
         drop(kept);
         assert_eq!(pool.reserved(), 0);
     }
