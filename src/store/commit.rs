@@ -329,6 +329,7 @@ impl Committer {
         let targets: Targets = install.parts.iter().map(|(first, part)| (part.entry.part, *first)).collect();
         let mut late: Vec<RoaringBitmap> = vec![RoaringBitmap::new(); install.parts.len()];
         let table = self.state.snap.table(install.table).ok_or_else(vanished)?;
+        let last_change = table.last_change;
         for replaced in &install.replaced {
             let source = table.source(replaced.source).ok_or_else(vanished)?;
             let Some(deletes) = source.deletes() else { continue };
@@ -352,6 +353,10 @@ impl Committer {
             .collect();
         let removed = install.replaced.iter().map(|replaced| replaced.source).collect();
         let seq = self.push_frame(shared, vec![Op::Replace { table: install.table, removed, added }], group)?;
+        // Rows have moved, none has changed: a serializable transaction that read the table may still commit.
+        if let Some(table) = self.state.snap.tables.get_mut(&install.table) {
+            Arc::make_mut(table).last_change = last_change;
+        }
         shared.relocations.purge(shared.open_txns.oldest());
         for replaced in &install.replaced {
             let rows = Arc::clone(&replaced.new_rows);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef};
 
 use crate::error::Result;
+use crate::key_probe::KeyCache;
 use crate::source::Chunk;
 use crate::{ColumnId, ipc};
 
@@ -25,12 +26,14 @@ pub(crate) struct DeltaBatch {
     pub(crate) columns: Vec<ArrayRef>,
     pub(crate) rows: usize,
     pub(crate) bytes: usize,
+    /// Sections of keys that were looked for in it.
+    pub(crate) keys: KeyCache,
 }
 
 impl DeltaBatch {
     pub(crate) fn new(ids: Arc<[ColumnId]>, columns: Vec<ArrayRef>, rows: usize) -> Self {
         let bytes = columns.iter().map(ipc::logical_bytes).sum();
-        Self { ids, columns, rows, bytes }
+        Self { ids, columns, rows, bytes, keys: KeyCache::default() }
     }
 
     pub(crate) fn column(&self, id: ColumnId) -> Option<&ArrayRef> {

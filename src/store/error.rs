@@ -6,6 +6,11 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+
+use crate::Oid;
 
 /// Result of every fallible operation of the store.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -21,12 +26,33 @@ pub struct StoreError {
     pub detail: Option<String>,
     /// HINT, a sentence.
     pub hint: Option<String>,
+    /// 23505: which key, so that the floors above can name it.
+    pub key: Option<Arc<KeyClash>>,
 }
+
+/// A key that another transaction has committed first.
+#[derive(Debug)]
+pub struct KeyClash {
+    /// The table.
+    pub table: Oid,
+    /// `KeyDef::id`.
+    pub key: Oid,
+    /// One array of one row per column of the key.
+    pub values: Vec<ArrayRef>,
+}
+
+impl PartialEq for KeyClash {
+    fn eq(&self, other: &Self) -> bool {
+        (self.table, self.key, &self.values) == (other.table, other.key, &other.values)
+    }
+}
+
+impl Eq for KeyClash {}
 
 impl StoreError {
     /// An error with only a primary message.
     pub fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
-        Self { sqlstate, message: message.into(), detail: None, hint: None }
+        Self { sqlstate, message: message.into(), detail: None, hint: None, key: None }
     }
 
     /// The same error with a DETAIL.
@@ -40,6 +66,13 @@ impl StoreError {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error with the key it is about.
+    #[must_use]
+    pub(crate) fn with_key(mut self, key: KeyClash) -> Self {
+        self.key = Some(Arc::new(key));
         self
     }
 

@@ -69,6 +69,7 @@ pub(crate) fn rewrite(
             number,
             ids: &ids,
             fields: &fields,
+            keys: &layout.keys,
             min_seq: sources.iter().filter_map(|source| seqs(source)).map(|(min, _)| min).min().unwrap_or(0),
             max_seq: snapshot.seq,
             level,

@@ -3,11 +3,12 @@
 //! For: opening a part without reading it, pruning, and finding damage before it becomes an answer. Layout: a header,
 //! a section table (kind, column, offset, length, crc32c), sections; unknown kinds are skipped, so a newer server's
 //! sections do no harm. Promises: computed from the bytes of the `.arrow` file alone ([`build`]), so a lost index is
-//! rebuilt; little-endian, fixed widths. Does not: hold KEY and HLL sections yet (their numbers are reserved).
+//! rebuilt; little-endian, fixed widths. Does not: search keys; see `key_section`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use arrow::array::ArrayRef;
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
@@ -17,6 +18,8 @@ use bytes::Bytes;
 use crate::codec::{Put, Reader};
 use crate::dictionary;
 use crate::error::{Result, StoreError};
+use crate::key::{KeyDef, push_hashes};
+use crate::key_section::{self, KeySection};
 use crate::manifest::FileSum;
 use crate::zone::{ColumnSummary, ZoneBuilder, Zones};
 use crate::{ColumnId, Oid};
@@ -33,7 +36,7 @@ const SECTION_ZONE: u32 = 2;
 const SECTION_CRC: u32 = 3;
 #[expect(dead_code, reason = "reserved: a 2^11-register distinct-count sketch per column")]
 const SECTION_HLL: u32 = 4;
-#[expect(dead_code, reason = "reserved: sorted key hashes with rows and a Bloom filter")]
+/// Its "column" is the key's id.
 const SECTION_KEY: u32 = 5;
 
 /// How a column's values are stored.
@@ -186,6 +189,19 @@ impl Index {
         Ok(ColumnStatistics { summary, zones: Zones::decode(&zones)? })
     }
 
+    /// The section of a key; None if the part was written without it.
+    pub(crate) fn key_section(&self, key: Oid) -> Result<Option<KeySection>> {
+        section(&self.bytes, &self.sections, SECTION_KEY, key)?.map(KeySection::parse).transpose()
+    }
+
+    /// Checks the checksum of every section but those of keys.
+    pub(crate) fn verify_all_but_keys(&self) -> Result<()> {
+        let wanted = self.sections.keys().filter(|(kind, _)| *kind != SECTION_KEY);
+        wanted
+            .map(|(kind, column)| section(&self.bytes, &self.sections, *kind, *column))
+            .try_for_each(|read| read.map(drop))
+    }
+
     /// Checks every section; for `check`.
     pub(crate) fn verify(&self) -> Result<()> {
         for (kind, column) in self.sections.keys() {
@@ -289,7 +305,14 @@ pub(crate) fn footer(bytes: &Bytes) -> Result<Footer> {
 }
 
 /// Builds the index of an `.arrow` file from its bytes. `data` is the sum of the whole file.
-pub(crate) fn build(bytes: &Bytes, table: Oid, part: u32, ids: &[ColumnId], data: FileSum) -> Result<Vec<u8>> {
+pub(crate) fn build(
+    bytes: &Bytes,
+    table: Oid,
+    part: u32,
+    ids: &[ColumnId],
+    keys: &[KeyDef],
+    data: FileSum,
+) -> Result<Vec<u8>> {
     let footer = footer(bytes)?;
     if footer.schema.fields().len() != ids.len() {
         return Err(StoreError::damaged("arrow file does not have the columns of its part"));
@@ -303,6 +326,7 @@ pub(crate) fn build(bytes: &Bytes, table: Oid, part: u32, ids: &[ColumnId], data
         dictionaries.push((column, place));
     }
     let mut zones: Vec<ZoneBuilder> = ids.iter().map(|_| ZoneBuilder::default()).collect();
+    let mut hashes: Vec<Vec<(u64, u32)>> = vec![Vec::new(); keys.len()];
     let mut places = Vec::with_capacity(footer.batches.len());
     let mut rows = 0;
     for block in &footer.batches {
@@ -311,13 +335,13 @@ pub(crate) fn build(bytes: &Bytes, table: Oid, part: u32, ids: &[ColumnId], data
         let batch = decoder
             .read_record_batch(block, &buffer)?
             .ok_or_else(|| StoreError::damaged("arrow file has an empty message"))?;
-        rows += u64::from(place.rows);
-        for (zone, column) in zones.iter_mut().zip(batch.columns()) {
-            match dictionary::split(column) {
-                None => zone.push(column)?,
-                Some((keys, values)) => zone.push(&dictionary::gather(&keys, &dictionary::views(&values)?)?)?,
-            }
+        let columns = batch.columns().iter().map(decoded).collect::<Result<Vec<_>>>()?;
+        zones.iter_mut().zip(&columns).try_for_each(|(zone, column)| zone.push(column))?;
+        let first = u32::try_from(rows).map_err(|_| StoreError::damaged("arrow file has too many rows"))?;
+        for (def, hashes) in keys.iter().zip(&mut hashes) {
+            push_hashes(def, &key_columns(def, ids, &columns)?, first, hashes)?;
         }
+        rows += u64::from(place.rows);
         places.push(place);
     }
     let mut sections = Vec::new();
@@ -334,8 +358,26 @@ pub(crate) fn build(bytes: &Bytes, table: Oid, part: u32, ids: &[ColumnId], data
         sections.push((SECTION_COLUMN, *id, column));
         sections.push((SECTION_ZONE, *id, zones.encode()?));
     }
+    for (def, hashes) in keys.iter().zip(hashes) {
+        sections.push((SECTION_KEY, def.id, key_section::encode(hashes)));
+    }
     sections.push((SECTION_CRC, 0, encode_places(footer.range, ids, &places, &dictionaries)));
     Ok(assemble(table, part, rows, places.len(), data, &sections))
+}
+
+/// A column of the file with its dictionary, if any, resolved.
+fn decoded(column: &ArrayRef) -> Result<ArrayRef> {
+    match dictionary::split(column) {
+        None => Ok(Arc::clone(column)),
+        Some((keys, values)) => dictionary::gather(&keys, &dictionary::views(&values)?),
+    }
+}
+
+/// The columns of a key, in key order.
+fn key_columns(def: &KeyDef, ids: &[ColumnId], columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+    let missing = || StoreError::damaged("arrow file lacks a column of its key");
+    let find = |id: &ColumnId| ids.iter().position(|other| other == id).map(|at| Arc::clone(&columns[at]));
+    def.columns.iter().map(|id| find(id).ok_or_else(missing)).collect()
 }
 
 fn encode_places(

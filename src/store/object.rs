@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use crate::codec::{Put, Reader};
 use crate::config::COLUMNS_MAX;
 use crate::error::{Result, StoreError};
+use crate::key::{KeyDef, can_be_key};
 use crate::{ColumnId, Oid, ipc};
 
 /// A definition: table, view, role, segment, ...
@@ -40,6 +41,8 @@ pub struct TableLayout {
     pub columns: Vec<Column>,
     /// Order of rows inside parts: ascending, NULLS LAST. Empty = arrival.
     pub order_by: Vec<ColumnId>,
+    /// PRIMARY KEY, UNIQUE and indexes: parts get a section of each.
+    pub keys: Vec<KeyDef>,
     /// The id the next added column gets.
     pub next_column_id: u32,
 }
@@ -66,7 +69,7 @@ impl TableLayout {
             .map(|(field, id)| Column { id, field, added_default: None, dropped: false })
             .collect();
         let next_column_id = u32::try_from(columns.len()).expect("column counts are checked against COLUMNS_MAX") + 1;
-        Self { schema_version: 1, columns, order_by: Vec::new(), next_column_id }
+        Self { schema_version: 1, columns, order_by: Vec::new(), keys: Vec::new(), next_column_id }
     }
 
     /// Columns that are not dropped, in table order. A batch given to `append` has exactly these.
@@ -100,6 +103,14 @@ impl TableLayout {
         if self.order_by.iter().any(|id| self.column(*id).is_none_or(|column| column.dropped)) {
             return Err(StoreError::internal("order_by names a column that does not exist"));
         }
+        for id in self.keys.iter().flat_map(|key| &key.columns) {
+            let column = self.column(*id).filter(|column| !column.dropped);
+            let column = column.ok_or_else(|| StoreError::internal("a key names a column that does not exist"))?;
+            if !can_be_key(column.field.data_type()) {
+                let message = format!("column \"{}\" is of a type that cannot be part of a key", column.field.name());
+                return Err(StoreError::new("0A000", message));
+            }
+        }
         Ok(())
     }
 }
@@ -119,7 +130,9 @@ impl Column {
 impl Object {
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        out.put_u8(1);
+        // Version 2 has keys after the layout; an object without keys stays readable to older servers.
+        let keys = self.layout.as_ref().map_or(&[][..], |layout| &layout.keys);
+        out.put_u8(if keys.is_empty() { 1 } else { 2 });
         out.put_u32(self.oid);
         out.put_u8(self.kind);
         out.put_bytes(&self.name_key);
@@ -131,16 +144,20 @@ impl Object {
                 layout.encode(&mut out)?;
             }
         }
+        if !keys.is_empty() {
+            out.put_u32(u32::try_from(keys.len()).expect("bounded by COLUMNS_MAX"));
+            keys.iter().for_each(|key| key.encode(&mut out));
+        }
         Ok(out)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8()?;
-        if version != 1 {
+        if version != 1 && version != 2 {
             return Err(StoreError::damaged(format!("catalog object has unknown version {version}")));
         }
-        let object = Self {
+        let mut object = Self {
             oid: reader.u32()?,
             kind: reader.u8()?,
             name_key: reader.bytes()?.into(),
@@ -150,6 +167,11 @@ impl Object {
                 _ => Some(Arc::new(TableLayout::decode(&mut reader)?)),
             },
         };
+        if version == 2 {
+            let keys = (0..reader.count(14)?).map(|_| KeyDef::decode(&mut reader)).collect::<Result<Vec<_>>>()?;
+            let layout = object.layout.as_mut().ok_or_else(|| StoreError::damaged("keys without a layout"))?;
+            Arc::make_mut(layout).keys = keys;
+        }
         reader.end()?;
         Ok(object)
     }
@@ -193,7 +215,7 @@ impl TableLayout {
             let added_default = if default.is_empty() { None } else { Some(single_column(default)?) };
             columns.push(Column { id, field: Arc::clone(field), added_default, dropped });
         }
-        Ok(Self { schema_version, columns, order_by, next_column_id })
+        Ok(Self { schema_version, columns, order_by, keys: Vec::new(), next_column_id })
     }
 }
 
@@ -208,6 +230,7 @@ fn single_column(bytes: &[u8]) -> Result<ArrayRef> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::KeyHash;
     use arrow::array::StringViewArray;
     use arrow::datatypes::{DataType, Field};
 
@@ -217,6 +240,8 @@ mod tests {
         let field = Arc::new(Field::new("name", DataType::Utf8View, false).with_metadata(metadata));
         let mut layout = TableLayout::new([field, Arc::new(Field::new("n", DataType::Int64, true))]);
         layout.order_by = vec![2, 1];
+        let key = |id, columns| KeyDef { id, columns, unique: true, nulls_distinct: false, hash: KeyHash::Xxh3 };
+        layout.keys = vec![key(9, vec![2]), key(10, vec![1, 2])];
         layout.columns[0].added_default = Some(Arc::new(StringViewArray::from(vec!["a default longer than twelve"])));
         layout.columns[1].dropped = true;
         let object = Object {
@@ -230,8 +255,8 @@ mod tests {
         let (a, b) = (object.layout.unwrap(), back.layout.unwrap());
         assert_eq!((back.oid, back.kind, &*back.body, &*back.name_key), (16_384, 1, &b"{}"[..], &b"t"[..]));
         assert_eq!(
-            (a.schema_version, &a.order_by, a.next_column_id),
-            (b.schema_version, &b.order_by, b.next_column_id)
+            (a.schema_version, &a.order_by, &a.keys, a.next_column_id),
+            (b.schema_version, &b.order_by, &b.keys, b.next_column_id)
         );
         for (x, y) in a.columns.iter().zip(&b.columns) {
             assert_eq!((x.id, &x.field, x.dropped, &x.added_default), (y.id, &y.field, y.dropped, &y.added_default));

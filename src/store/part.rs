@@ -23,6 +23,9 @@ use crate::dictionary::{self, Dictionary};
 use crate::disk::{Disk, DiskFile, at};
 use crate::error::{Result, StoreError};
 use crate::index_file::{self, BatchPlace, Index, Range};
+use crate::key::KeyDef;
+use crate::key_probe::KeyCache;
+use crate::key_section::KeySection;
 use crate::manifest::{FileSum, ManifestEntry, PartFormat};
 use crate::source::Chunk;
 use crate::zone::{ColumnSummary, Zones};
@@ -84,6 +87,19 @@ struct OpenPart {
     checked: Vec<OnceLock<ArrayRef>>,
     /// Views of the dictionary of each column that has one.
     dictionaries: Vec<OnceLock<ArrayRef>>,
+    keys: KeyCache,
+}
+
+impl OpenPart {
+    fn new(data: Bytes, index: Index) -> Result<Self> {
+        if index_file::footer_range(&data)? != index.footer {
+            return Err(StoreError::damaged("the footer's checksum does not match"));
+        }
+        let footer = index_file::footer(&data)?;
+        let checked = (0..index.batches.len() * index.ids.len()).map(|_| OnceLock::new()).collect();
+        let dictionaries = index.ids.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { data, index, schema: footer.schema, checked, dictionaries, keys: KeyCache::default() })
+    }
 }
 
 /// A column of a chunk as stored.
@@ -188,22 +204,17 @@ impl Part {
                 self.rebuild_index(&data, &idx_path)?
             }
         };
-        if index_file::footer_range(&data)? != index.footer {
-            return Err(StoreError::damaged("the footer's checksum does not match"));
-        }
-        let footer = index_file::footer(&data)?;
-        let checked = (0..index.batches.len() * index.ids.len()).map(|_| OnceLock::new()).collect();
-        let dictionaries = index.ids.iter().map(|_| OnceLock::new()).collect();
-        Ok(OpenPart { data, index, schema: footer.schema, checked, dictionaries })
+        OpenPart::new(data, index)
     }
 
     fn read_index(&self, path: &Path) -> Result<Index> {
         let bytes = at("map", path, self.place.disk.map(path))?;
-        let sum = FileSum { len: bytes.len() as u64, crc: crc32c::crc32c(&bytes) };
-        if sum != self.entry.idx {
-            return Err(StoreError::damaged("the index file's checksum does not match"));
+        if bytes.len() as u64 != self.entry.idx.len {
+            return Err(StoreError::damaged("the index file has a wrong length"));
         }
         let index = Index::parse(bytes, self.table, self.entry.part)?;
+        // Keys are the bulk of an index; they are checked when they are first needed.
+        index.verify_all_but_keys()?;
         if index.rows != self.entry.rows || index.data != self.entry.data {
             return Err(StoreError::damaged("the index belongs to another version of the part"));
         }
@@ -215,8 +226,9 @@ impl Part {
         if crc32c::crc32c(data) != self.entry.data.crc {
             return Err(StoreError::damaged("the index is lost and the file's checksum does not match"));
         }
-        let ids = column_ids(&index_file::footer(data)?.schema)?;
-        let bytes = index_file::build(data, self.table, self.entry.part, &ids, self.entry.data)?;
+        let schema = index_file::footer(data)?.schema;
+        let (ids, keys) = (column_ids(&schema)?, key_defs(&schema)?);
+        let bytes = index_file::build(data, self.table, self.entry.part, &ids, &keys, self.entry.data)?;
         if let Err(error) = crate::disk::write_atomic(self.place.disk.as_ref(), path, &bytes) {
             tracing::warn!(path = %path.display(), %error, "rebuilt index is used but could not be written");
         }
@@ -227,6 +239,16 @@ impl Part {
     fn statistics(&self, column: ColumnId) -> Option<&Arc<index_file::ColumnStatistics>> {
         let index = &self.opened().ok()?.index;
         index.statistics(index.position(column)?)
+    }
+
+    /// Sections of keys that were needed before.
+    pub(crate) fn key_cache(&self) -> Result<&KeyCache> {
+        Ok(&self.opened()?.keys)
+    }
+
+    /// The section of a key; None if the part was written without it. XX001 if it is damaged.
+    pub(crate) fn key_section(&self, key: Oid) -> Result<Option<KeySection>> {
+        self.opened()?.index.key_section(key)
     }
 
     pub(crate) fn zones(&self, column: ColumnId) -> Option<Zones> {
@@ -335,6 +357,10 @@ impl Part {
         if sum != self.entry.data {
             return Err(self.damaged(&StoreError::damaged("the file's checksum does not match")));
         }
+        let idx = at("map", &idx_path, self.place.disk.map(&idx_path))?;
+        if crc32c::crc32c(&idx) != self.entry.idx.crc {
+            return Err(self.damaged(&StoreError::damaged("the index file's checksum does not match")));
+        }
         let index = self.read_index(&idx_path).map_err(|error| StoreError::damaged(format!("index: {error}")))?;
         index.verify()?;
         for chunk in 0..self.chunks.len() {
@@ -361,6 +387,7 @@ pub(crate) struct PartSpec<'a> {
     pub(crate) number: u32,
     pub(crate) ids: &'a [ColumnId],
     pub(crate) fields: &'a [FieldRef],
+    pub(crate) keys: &'a [KeyDef],
     pub(crate) min_seq: Seq,
     pub(crate) max_seq: Seq,
     pub(crate) level: u8,
@@ -387,7 +414,7 @@ pub(crate) fn write(
             }
         }
     }
-    let (rows, data, idx) = written?;
+    let Written { rows, data, idx, open } = written?;
     let entry = ManifestEntry {
         part: spec.number,
         format: PartFormat::Arrow,
@@ -409,7 +436,17 @@ pub(crate) fn write(
     at("rename", &tmp, place.disk.rename(&tmp, &data_path))?;
     at("rename", &idx_tmp, place.disk.rename(&idx_tmp, &idx_path))?;
     at("sync", &dir, place.disk.sync_dir(&dir))?;
+    // Open from the start: what the commit thread compares new keys with needs no I/O.
+    part.open.get_or_init(|| open);
     Ok(part)
+}
+
+/// Files of a part under their temporary names.
+struct Written {
+    rows: u64,
+    data: FileSum,
+    idx: FileSum,
+    open: OpenPart,
 }
 
 fn create_part_dir(place: &PartPlace, dir: &Path) -> Result<()> {
@@ -428,7 +465,7 @@ fn write_files(
     range: std::ops::Range<usize>,
     tmp: &Path,
     idx_tmp: &Path,
-) -> Result<(u64, FileSum, FileSum)> {
+) -> Result<Written> {
     let disk = place.disk.as_ref();
     let dictionaries = arranged.dictionaries(range.clone())?;
     let schema = Arc::new(part_schema(place, spec, &dictionaries));
@@ -452,11 +489,13 @@ fn write_files(
     at("sync", tmp, file.sync_all())?;
     let data = FileSum { len: output.offset, crc: output.crc };
     let bytes = at("map", tmp, disk.map(tmp))?;
-    let index = index_file::build(&bytes, spec.table, spec.number, spec.ids, data)?;
+    let index = index_file::build(&bytes, spec.table, spec.number, spec.ids, spec.keys, data)?;
     let file = at("create", idx_tmp, disk.create(idx_tmp))?;
     at("write", idx_tmp, file.write_at(0, &index))?;
     at("sync", idx_tmp, file.sync_all())?;
-    Ok((rows, data, FileSum { len: index.len() as u64, crc: crc32c::crc32c(&index) }))
+    let idx = FileSum { len: index.len() as u64, crc: crc32c::crc32c(&index) };
+    let index = Index::parse(at("map", idx_tmp, disk.map(idx_tmp))?, spec.table, spec.number)?;
+    Ok(Written { rows, data, idx, open: OpenPart::new(bytes, index)? })
 }
 
 fn io_inside(error: arrow::error::ArrowError, path: &Path) -> StoreError {
@@ -474,8 +513,9 @@ fn part_schema(place: &PartPlace, spec: &PartSpec<'_>, dictionaries: &[Option<Di
         ("tributary.table_oid", spec.table.to_string()),
         ("tributary.part", spec.number.to_string()),
         ("tributary.column_ids", ids.join(",")),
+        ("tributary.keys", spec.keys.iter().map(KeyDef::text).collect::<Vec<_>>().join(",")),
     ];
-    let metadata = metadata.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    let metadata = metadata.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k.to_owned(), v)).collect();
     // Dropped names may repeat in one file and constraints change later: only types bind old parts, so every field
     // is nullable here.
     let stored = |(field, dictionary): (&FieldRef, &Option<Dictionary>)| -> FieldRef {
@@ -492,6 +532,12 @@ pub(crate) fn column_ids(schema: &Schema) -> Result<Vec<ColumnId>> {
     let text = text.ok_or_else(|| StoreError::damaged("arrow file carries no column ids"))?;
     let parse = |id: &str| id.parse().map_err(|_| StoreError::damaged("arrow file carries a wrong column id"));
     text.split(',').filter(|id| !id.is_empty()).map(parse).collect()
+}
+
+/// The keys an `.arrow` file was written with, from its own metadata.
+fn key_defs(schema: &Schema) -> Result<Vec<KeyDef>> {
+    let text = schema.metadata().get("tributary.keys").map_or("", String::as_str);
+    text.split(',').filter(|def| !def.is_empty()).map(KeyDef::from_text).collect()
 }
 
 /// Buffers writes to a file and sums them.

@@ -9,10 +9,13 @@ use roaring::RoaringBitmap;
 
 use crate::blob::Blob;
 use crate::config::{INLINE_BYTES_MAX, LOGGED_BYTES_MAX, LOGGED_ROWS_MAX};
-use crate::delta::DeltaBatch;
+use crate::delta::{Delta, DeltaBatch};
 use crate::error::Result;
+use crate::key_check::NewKeys;
+use crate::object::TableLayout;
 use crate::op::{self, Rows};
 use crate::part::Part;
+use crate::source::Source;
 use crate::store::Shared;
 use crate::txn::{TableWrites, Txn};
 use crate::{Oid, Seq};
@@ -34,6 +37,8 @@ pub(crate) struct PreparedTable {
     pub(crate) deletes: Vec<PreparedDelete>,
     pub(crate) staged: Vec<(Arc<Part>, Option<Arc<RoaringBitmap>>)>,
     pub(crate) appends: Vec<(Rows, Arc<Vec<u8>>)>,
+    /// None without new rows or without unique keys.
+    pub(crate) new_keys: Option<NewKeys>,
 }
 
 /// A transaction ready for the commit thread.
@@ -64,7 +69,10 @@ pub(crate) fn prepare(mut txn: Txn) -> Result<Prepared> {
     let mut inline_left = 16 * INLINE_BYTES_MAX;
     let prepared = tables
         .into_iter()
-        .map(|table| prepare_table(&shared, table, &txn.writes.tables[&table], &mut inline_left))
+        .map(|table| {
+            let layout = txn.layout(table);
+            prepare_table(&shared, table, layout, &txn.writes.tables[&table], &mut inline_left)
+        })
         .collect::<Result<Vec<_>>>()?;
     let appended: usize = prepared.iter().flat_map(|t| &t.appends).map(|(_, ipc)| ipc.len()).sum();
     let values: u64 = txn.writes.puts.values().filter_map(|put| put.value.as_ref()).map(|value| value.size()).sum();
@@ -79,6 +87,7 @@ fn bytes_of(writes: &TableWrites) -> usize {
 fn prepare_table(
     shared: &Arc<Shared>,
     table: Oid,
+    layout: Option<Arc<TableLayout>>,
     writes: &TableWrites,
     inline_left: &mut usize,
 ) -> Result<PreparedTable> {
@@ -94,7 +103,7 @@ fn prepare_table(
         let (source, rows) = (*source, Arc::clone(&entry.rows));
         deletes.push(PreparedDelete { source, rows, snapshot_seq: entry.snapshot_seq, blob });
     }
-    let staged = writes
+    let staged: Vec<(Arc<Part>, Option<Arc<RoaringBitmap>>)> = writes
         .staged
         .iter()
         .map(|(number, part)| (Arc::clone(part), writes.own_deletes.get(number).cloned()))
@@ -112,6 +121,7 @@ fn prepare_table(
         let ipc = Arc::new(op::encode_rows(&rows)?);
         appends.push((rows, ipc));
     }
+    let new_keys = new_keys(layout, writes, &staged, &appends)?;
     Ok(PreparedTable {
         table,
         schema_version: writes.schema_version,
@@ -119,7 +129,25 @@ fn prepare_table(
         deletes,
         staged,
         appends,
+        new_keys,
     })
+}
+
+fn new_keys(
+    layout: Option<Arc<TableLayout>>,
+    writes: &TableWrites,
+    staged: &[(Arc<Part>, Option<Arc<RoaringBitmap>>)],
+    appends: &[(Rows, Arc<Vec<u8>>)],
+) -> Result<Option<NewKeys>> {
+    let (Some(layout), Some(seen)) = (layout, writes.keys_seen.clone()) else { return Ok(None) };
+    let mut delta = Delta::default();
+    for (rows, _) in appends {
+        delta.push(DeltaBatch::new(Arc::clone(&rows.ids), rows.columns.clone(), rows.rows))?;
+    }
+    let parts = staged.iter().map(|(part, deletes)| Source::part(0, Arc::clone(part), deletes.clone()));
+    let rows = parts.chain([Source::delta(0, Arc::new(delta), None)]).filter(|source| source.live_rows() > 0);
+    let rows: Vec<Source> = rows.collect();
+    Ok((!rows.is_empty()).then_some(NewKeys { layout, seen, rows, upsert: writes.upsert }))
 }
 
 fn without_deleted(batch: &DeltaBatch, first_row: u64, deleted: Option<&RoaringBitmap>) -> Result<Rows> {

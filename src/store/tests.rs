@@ -2,6 +2,7 @@
 
 mod encodings;
 mod faults;
+mod keys;
 mod kit;
 mod life;
 mod measure;

@@ -19,6 +19,7 @@ use crate::blob::Blob;
 use crate::config::{INLINE_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::delta::{Delta, DeltaBatch};
 use crate::error::{Result, StoreError};
+use crate::key_check::KeysSeen;
 use crate::object::{Object, TableLayout};
 use crate::part::{self, Part, PartSpec};
 use crate::snapshot::{Snapshot, Space, Value};
@@ -83,6 +84,10 @@ pub(crate) struct TableWrites {
     pub(crate) staged: Vec<(u32, Arc<Part>)>,
     /// Own rows deleted again, by private source.
     pub(crate) own_deletes: BTreeMap<u32, Arc<RoaringBitmap>>,
+    /// What the first statement that added rows had seen.
+    pub(crate) keys_seen: Option<KeysSeen>,
+    /// See [`Txn::note_upsert`].
+    pub(crate) upsert: bool,
     moved: Vec<Moved>,
 }
 
@@ -244,6 +249,8 @@ impl Txn {
                 memory: Arc::default(),
                 staged: Vec::new(),
                 own_deletes: BTreeMap::new(),
+                keys_seen: None,
+                upsert: false,
                 moved: Vec::new(),
             }
         });
@@ -272,8 +279,13 @@ impl Txn {
             arrays.push(ipc::compact(&canonical(array)));
         }
         let ids: Arc<[ColumnId]> = columns.iter().map(|column| column.id).collect();
+        let snapshot = Arc::clone(&self.snapshot);
         let (_, writes) = self.table_mut(table)?;
         writes.schema_version = layout.schema_version;
+        if layout.keys.iter().any(|key| key.unique) {
+            let state = snapshot.table(table).map(AsRef::as_ref);
+            writes.keys_seen.get_or_insert_with(|| KeysSeen::of(state));
+        }
         Arc::make_mut(&mut writes.memory).push(DeltaBatch::new(ids, arrays, batch.num_rows()))?;
         let (rows, bytes) = (writes.memory.rows(), writes.memory.bytes());
         if rows >= self.shared.config.stage_rows_max || bytes >= self.shared.config.stage_bytes_max {
@@ -301,8 +313,17 @@ impl Txn {
         }
         let number = shared.allocate_source(table);
         let (ids, fields) = arrange::part_columns(&layout);
-        let spec =
-            PartSpec { table, number, ids: &ids, fields: &fields, min_seq: seq, max_seq: seq, level: 0, run: number };
+        let spec = PartSpec {
+            table,
+            number,
+            ids: &ids,
+            fields: &fields,
+            keys: &layout.keys,
+            min_seq: seq,
+            max_seq: seq,
+            level: 0,
+            run: number,
+        };
         let part = part::write(&shared.place, &spec, &arranged, 0..arranged.rows())?;
         writes.staged.push((part_number, Arc::new(part)));
         if observed {
@@ -338,6 +359,12 @@ impl Txn {
         Ok(())
     }
 
+    /// Notes that a statement would update the rows its new keys clash with: if such a row appears before the commit,
+    /// that is 40001 and not 23505.
+    pub fn note_upsert(&mut self, table: Oid) -> Result<()> {
+        self.table_mut(table).map(|(_, writes)| writes.upsert = true)
+    }
+
     /// Removes every row of the table, those committed until the commit included.
     pub fn truncate(&mut self, table: Oid) -> Result<()> {
         self.writes.next_private += 1;
@@ -351,6 +378,8 @@ impl Txn {
             memory: Arc::default(),
             staged: Vec::new(),
             own_deletes: BTreeMap::new(),
+            keys_seen: None,
+            upsert: false,
             moved: Vec::new(),
         };
         Ok(())

@@ -10,13 +10,14 @@ use roaring::RoaringBitmap;
 
 use crate::error::{Result, StoreError};
 use crate::hook::{CommitHook, HookWrites, TableChange};
+use crate::key::KeyDef;
 use crate::object::Object;
 use crate::op::{AddedPart, DeleteSet, Op, Rows};
 use crate::prepare::{Prepared, PreparedTable};
 use crate::snapshot::{Snapshot, Space, TableState, Value};
 use crate::source::{PRIVATE_SOURCES_FROM, Source};
 use crate::store::Shared;
-use crate::txn::{Expect, Isolation};
+use crate::txn::{Expect, Isolation, ObjectWrite};
 use crate::{Oid, ipc};
 
 const SCHEMA_CHANGE: &str = "schema change";
@@ -59,6 +60,7 @@ fn check_objects(prepared: &Prepared, state: &Snapshot) -> Result<()> {
         if !same(state.object(*oid), write.expected.as_ref()) {
             return Err(StoreError::conflict(SCHEMA_CHANGE));
         }
+        check_new_constraints(prepared, *oid, write, state)?;
         let Some(object) = write.object.as_ref().filter(|object| !object.name_key.is_empty()) else { continue };
         let Some(owner) = state.names.get(&*object.name_key) else { continue };
         let given_up = objects
@@ -67,6 +69,19 @@ fn check_objects(prepared: &Prepared, state: &Snapshot) -> Result<()> {
         if owner != oid && !given_up {
             return Err(StoreError::conflict(SCHEMA_CHANGE));
         }
+    }
+    Ok(())
+}
+
+/// A unique key that a table gets was checked against the rows of the snapshot: there must be no others.
+fn check_new_constraints(prepared: &Prepared, oid: Oid, write: &ObjectWrite, state: &Snapshot) -> Result<()> {
+    let (Some(table), Some(new)) = (state.table(oid), write.object.as_ref().and_then(|new| new.layout.as_ref())) else {
+        return Ok(());
+    };
+    let known = |def: &KeyDef| table.layout.keys.iter().any(|known| known.id == def.id && known.unique);
+    let added = new.keys.iter().any(|def| def.unique && !known(def));
+    if added && table.last_change > prepared.txn.snapshot.seq {
+        return Err(StoreError::conflict(UPDATE));
     }
     Ok(())
 }
@@ -123,9 +138,15 @@ fn table_ops(
         Some(state) if table.truncated => state.sources.iter().map(|source| source.number()).collect(),
         _ => Vec::new(),
     };
+    let mut sets = Vec::new();
     if !table.deletes.is_empty() {
         let committed = committed.ok_or_else(|| StoreError::conflict(SCHEMA_CHANGE))?;
-        let sets = delete_sets(shared, oid, table, committed)?;
+        sets = delete_sets(shared, oid, table, committed)?;
+    }
+    if let (Some(keys), Some(state)) = (&table.new_keys, committed.filter(|_| !table.truncated)) {
+        keys.check(oid, state, &sets)?;
+    }
+    if !sets.is_empty() {
         ops.push(Op::Delete { table: oid, sets });
     }
     if !removed.is_empty() || !table.staged.is_empty() {

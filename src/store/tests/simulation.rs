@@ -16,7 +16,8 @@ use roaring::RoaringBitmap;
 
 use crate::sim::{Lies, SimClock, SimDisk, SimMeta, SimRandom, Vice};
 use crate::{
-    FIRST_OID, Isolation, Object, Oid, Result, Sabotage, Snapshot, Space, Store, StoreConfig, TableLayout, Ticket, Txn,
+    FIRST_OID, Isolation, KeyDef, KeyHash, KeyRows, KeySearch, Object, Oid, Result, Sabotage, Snapshot, Space, Store,
+    StoreConfig, TableLayout, Ticket, Txn,
 };
 
 /// Tables alive at a time.
@@ -67,6 +68,7 @@ fn object(oid: Oid) -> Object {
     ]);
     if oid.is_multiple_of(2) {
         layout.order_by = vec![1];
+        layout.keys = vec![KeyDef { id: 1, columns: vec![1], unique: true, nulls_distinct: true, hash: KeyHash::Xxh3 }];
     }
     let name_key = format!("t{oid}").into_bytes().into();
     Object { oid, kind: b't', name_key, body: b"{}"[..].into(), layout: Some(Arc::new(layout)) }
@@ -105,10 +107,34 @@ fn read_table(snapshot: &Snapshot, table: Oid) -> Result<Option<Found>> {
     Ok(Some(out))
 }
 
+/// Every row is found by its key, at its address and nowhere else.
+fn check_keys(snapshot: &Snapshot, table: Oid, found: &Found) -> Result<()> {
+    let Some(state) = snapshot.table(table) else { return Ok(()) };
+    let column = state.layout().columns[0].clone();
+    for def in &state.layout().keys {
+        let ids: arrow::array::ArrayRef = Arc::new(Int64Array::from_iter_values(found.keys().copied()));
+        let keys = KeyRows::new(def, std::slice::from_ref(&ids))?;
+        let search = KeySearch::new(def, std::slice::from_ref(&column), &keys, &ids)?;
+        let mut places = BTreeMap::new();
+        for source in state.sources() {
+            let gone = |row| source.deletes().is_some_and(|deletes| deletes.contains(row));
+            for (index, row) in search.find(source, &gone)? {
+                assert!(places.insert(index, (source.number(), row)).is_none(), "a key is there twice");
+            }
+        }
+        assert!(
+            found.values().map(|(_, source, row)| (*source, *row)).eq(places.into_values()),
+            "keys and rows disagree"
+        );
+    }
+    Ok(())
+}
+
 fn read_model(snapshot: &Snapshot) -> Result<(usize, Model)> {
     let mut model = Model::default();
     for (oid, _) in snapshot.tables() {
         let found = read_table(snapshot, oid)?.unwrap_or_default();
+        check_keys(snapshot, oid, &found)?;
         let rows = found.into_iter().map(|(id, (value, _, _))| (id, value)).collect();
         model.tables.insert(oid, rows);
     }
