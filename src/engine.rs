@@ -150,7 +150,9 @@ impl Engine {
             write_first_objects(&store, &config)?;
         }
         let snapshot = store.snapshot();
-        let catalog = SharedCatalog::open(catalog::stored::load(&snapshot)?, catalog::stored::next_oid(&snapshot)?);
+        let objects = catalog::stored::load(&snapshot)?;
+        catalog::stored::complete_keys(&store, &objects)?;
+        let catalog = SharedCatalog::open(objects, catalog::stored::next_oid(&snapshot)?);
         Ok(Arc::new(Self {
             activity: Arc::default(),
             catalog,

@@ -26,7 +26,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
-use super::catalog::{ColumnObject, ConstraintKind, Relation, TableObject};
+use super::catalog::{ColumnObject, Relation, TableObject};
 use super::pg::{self, Parameters};
 use super::planner::{Planner, ReadView};
 use super::prepared::Action;
@@ -55,18 +55,6 @@ pub(super) enum WriteKind {
     },
     /// Query columns: `_addr`, then the table's if RETURNING wants them.
     Delete,
-}
-
-impl WritePlan {
-    /// Whether it can bring keys into its table.
-    fn writes_keys(&self) -> bool {
-        self.kind != WriteKind::Delete
-            && self.table.constraints.iter().any(|constraint| {
-                let changed = |set: &Vec<i16>| constraint.columns.iter().any(|column| set.contains(column));
-                matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique)
-                    && self.changed.as_ref().is_none_or(changed)
-            })
-    }
 }
 
 impl WriteKind {

@@ -66,6 +66,17 @@ struct OwnRows {
     truncated: bool,
 }
 
+/// The sources of one table.
+#[derive(Debug, Default)]
+pub(crate) struct StoredRows {
+    /// Committed ones, then the transaction's own.
+    pub sources: Vec<Arc<StoredSource>>,
+    /// How many were committed.
+    pub committed: usize,
+    /// The table's live columns.
+    pub columns: Arc<[Column]>,
+}
+
 /// The rows one statement reads: a snapshot, with the transaction's own writes over it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReadRows {
@@ -94,10 +105,16 @@ impl ReadRows {
 
     /// The sources of a table, committed ones first.
     pub(crate) fn sources(&self, table: &TableObject) -> Result<Vec<Arc<dyn RowSource>>, PgError> {
+        let stored = self.stored(table)?.sources.into_iter();
+        Ok(stored.map(|source| source as Arc<dyn RowSource>).collect())
+    }
+
+    /// The same as the store knows them.
+    pub(crate) fn stored(&self, table: &TableObject) -> Result<StoredRows, PgError> {
         let own = self.own.get(&table.oid);
         let state = self.snapshot.as_ref().and_then(|snapshot| snapshot.table(table.oid));
         let layout = own.and_then(|own| own.layout.as_ref()).or_else(|| state.map(|state| state.layout()));
-        let Some(layout) = layout else { return Ok(Vec::new()) };
+        let Some(layout) = layout else { return Ok(StoredRows::default()) };
         let columns = columns_of(table, layout)?;
         let committed = state.filter(|_| !own.is_some_and(|own| own.truncated)).map(|state| state.sources());
         let committed = committed.unwrap_or_default().iter().map(|source| {
@@ -105,12 +122,13 @@ impl ReadRows {
             (source, deletes)
         });
         let own = own.map(|own| own.sources.as_slice()).unwrap_or_default().iter().map(|source| (source, None));
-        Ok(committed
-            .chain(own)
-            .map(|(source, deletes)| {
-                Arc::new(StoredSource::new(Arc::clone(source), Arc::clone(&columns), deletes)) as Arc<dyn RowSource>
-            })
-            .collect())
+        let stored = |(source, deletes): (&Arc<Source>, Option<&RoaringBitmap>)| {
+            Arc::new(StoredSource::new(Arc::clone(source), Arc::clone(&columns), deletes))
+        };
+        let mut sources: Vec<Arc<StoredSource>> = committed.map(stored).collect();
+        let committed = sources.len();
+        sources.extend(own.map(stored));
+        Ok(StoredRows { sources, committed, columns })
     }
 }
 

@@ -507,6 +507,15 @@ impl Txn {
     pub fn overlay(&self, table: Oid) -> Option<Overlay<'_>> {
         let writes = self.writes.tables.get(&table)?;
         self.observed.store(true, Ordering::Relaxed);
+        Some(Overlay { sources: Self::own_sources(writes), writes })
+    }
+
+    /// Own rows of a table, for a look that keeps no addresses: they may move with the next append.
+    pub fn own_rows(&self, table: Oid) -> Vec<Arc<Source>> {
+        self.writes.tables.get(&table).map(Self::own_sources).unwrap_or_default()
+    }
+
+    fn own_sources(writes: &TableWrites) -> Vec<Arc<Source>> {
         let bits = |number: u32| writes.own_deletes.get(&number).cloned();
         let mut sources: Vec<Arc<Source>> = writes
             .staged
@@ -517,7 +526,7 @@ impl Txn {
             let number = writes.generation;
             sources.push(Arc::new(Source::delta(number, Arc::clone(&writes.memory), bits(number))));
         }
-        Some(Overlay { sources, writes })
+        sources
     }
 
     /// `Some(None)` = dropped here; `Some(Some(object))` = created or replaced here; None = not touched.

@@ -122,7 +122,10 @@ async fn two_sessions_cannot_both_insert_one_key() {
     client.ok("BEGIN; INSERT INTO k VALUES (100, 1)").await;
     other.ok("BEGIN; INSERT INTO k VALUES (100, 2)").await;
     client.ok("COMMIT").await;
-    assert_eq!(other.error("COMMIT").await.code.as_str(), "40001");
+    let error = other.error("COMMIT").await;
+    assert_eq!(error.code.as_str(), "23505");
+    assert_eq!(error.message, "duplicate key value violates unique constraint \"k_pkey\"");
+    assert_eq!(error.detail.as_deref(), Some("Key (id)=(100) already exists."));
     assert_eq!(client.ok("SELECT who FROM k WHERE id = 100").await[0], "1");
 }
 

@@ -180,6 +180,9 @@ pub struct IndexObject {
     pub unique: bool,
     /// A primary key's.
     pub primary: bool,
+    /// NULLS NOT DISTINCT: NULL equals NULL.
+    #[serde(default)]
+    pub nulls_not_distinct: bool,
     /// Access method: `btree`, `hash`.
     pub method: String,
     /// COMMENT ON.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use tributary_pg::error::{PgError, PgResult};
 use tributary_pg::sqlstate;
 use tributary_pg::types;
-use tributary_store::{Column, Object, Snapshot, Space, TableLayout, Txn};
+use tributary_store::{Column, Isolation, KeyDef, KeyHash, Object, Snapshot, Space, Store, TableLayout, Txn};
 
-use super::{CatalogObject, ColumnObject, TableObject, oid};
+use super::{CatalogObject, ColumnObject, IndexObject, TableObject, oid};
 use crate::engine::store_error::store_error;
 
 /// Where the OID counter is kept.
@@ -77,8 +77,38 @@ fn layout(table: &TableObject, before: Option<&TableLayout>) -> PgResult<TableLa
         schema_version: before.map_or(1, |layout| layout.schema_version + 1),
         columns,
         order_by,
+        keys: keys(table),
         next_column_id: next_column_id.max(before.map_or(1, |layout| layout.next_column_id)),
     })
+}
+
+/// What the store keeps of an index: a section in every part.
+pub(in crate::engine) fn key_def(table: &TableObject, index: &IndexObject) -> Option<KeyDef> {
+    let id = |attnum: &i16| table.columns.iter().find(|column| column.attnum == *attnum).map(|column| column.column_id);
+    Some(KeyDef {
+        id: index.oid,
+        columns: index.columns.iter().map(id).collect::<Option<Vec<_>>>()?,
+        unique: index.unique,
+        nulls_distinct: !index.nulls_not_distinct,
+        hash: KeyHash::Xxh3,
+    })
+}
+
+fn keys(table: &TableObject) -> Vec<KeyDef> {
+    table.indexes.iter().filter_map(|index| key_def(table, index)).collect()
+}
+
+/// Tables written before the store knew of keys learn theirs.
+pub(in crate::engine) fn complete_keys(store: &Store, objects: &[CatalogObject]) -> PgResult<()> {
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    let known = |oid| txn.layout(oid).map(|layout| layout.keys.clone()).unwrap_or_default();
+    let lacks =
+        |object: &&CatalogObject| matches!(object, CatalogObject::Table(table) if keys(table) != known(table.oid));
+    let incomplete: Vec<&CatalogObject> = objects.iter().filter(lacks).collect();
+    for object in incomplete {
+        write(&mut txn, object)?;
+    }
+    store.commit(txn).wait().map(drop).map_err(store_error)
 }
 
 fn layout_column(column: &ColumnObject, before: Option<&Column>) -> PgResult<Column> {

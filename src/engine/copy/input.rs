@@ -7,7 +7,6 @@ use std::time::UNIX_EPOCH;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{filter_record_batch, prep_null_mask_filter};
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
 use tributary_pg::copy::{CopyOptions, CopyReader};
 use tributary_pg::error::PgError;
@@ -16,13 +15,9 @@ use tributary_pg::{InputBuilder, sqlstate, types};
 use crate::dialect::{CopyStatement, CopySubject};
 use crate::engine::catalog::{ColumnObject, Relation, TableObject};
 use crate::engine::constraints::{RowChecks, schema_name};
-use crate::engine::dml::{
-    self,
-    keys::{Keys, claim},
-};
+use crate::engine::dml::{self, keys::Keys};
 use crate::engine::pg::map_error;
 use crate::engine::planner::ReadView;
-use crate::engine::scan::row_source::RowSource;
 use crate::engine::session::Session;
 use crate::engine::store_error::store_error;
 
@@ -44,8 +39,6 @@ pub struct CopyIn {
     condition: Option<Arc<dyn PhysicalExpr>>,
     checks: RowChecks,
     keys: Keys,
-    existing: Vec<Arc<dyn RowSource>>,
-    context: Arc<TaskContext>,
     /// Line and text of the rows being collected, for CONTEXT.
     lines: Lines,
     rows: u64,
@@ -124,13 +117,7 @@ impl CopyIn {
             None => None,
         };
         let checks = RowChecks::new(&state, &view, &table)?;
-        let keys = Keys::new(
-            &table,
-            schema_name(&view, &table),
-            Arc::clone(checks.schema()),
-            None,
-            &state.runtime_env().memory_pool,
-        )?;
+        let keys = Keys::new(&view, &table, schema_name(&view, &table), None, &state.runtime_env().memory_pool)?;
         let nullable = checks.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         Ok(Self {
             column_count: columns.len(),
@@ -143,8 +130,6 @@ impl CopyIn {
             lines: Lines { with_text: !checks.is_empty(), ..Lines::default() },
             checks,
             keys,
-            existing: view.rows.sources(&table)?,
-            context: state.task_ctx(),
             rows: 0,
             table,
         })
@@ -166,14 +151,6 @@ impl CopyIn {
         self.reader.end_input();
         self.read(session)?;
         self.flush(session)?;
-        let token = session.token().clone();
-        let found = token.run(self.keys.existing(&self.existing, &|_| false, &self.context)).await?;
-        if let Some(conflict) = found.first() {
-            return Err(self.keys.error(conflict));
-        }
-        if self.rows > 0 && !self.keys.is_empty() {
-            claim(session.store_transaction(), self.table.oid)?;
-        }
         Ok(format!("COPY {}", self.rows))
     }
 
@@ -229,7 +206,7 @@ impl CopyIn {
             return Err(error.context(line));
         }
         let first = self.keys.row_count();
-        if let Some(conflict) = self.keys.take(&rows, None)?.first() {
+        if let Some(conflict) = self.keys.check(session.store_transaction(), &rows)?.first() {
             let line = self.reader.context().line(self.lines.numbers[conflict.row - first]);
             return Err(self.keys.error(conflict).context(line));
         }

@@ -14,7 +14,7 @@ use crate::dialect::sqlparser::ast::{
     Spanned, Statement as Sql, TableFactor, TableObject as InsertTarget, Value, With,
 };
 use crate::dialect::sqlparser::tokenizer::Location;
-use crate::engine::catalog::{ColumnObject, ConstraintKind, TableObject};
+use crate::engine::catalog::{ColumnObject, ConstraintKind, IndexObject, TableObject};
 use crate::engine::planner::Planner;
 
 /// ON CONFLICT.
@@ -275,12 +275,17 @@ fn inferred_key(table: &TableObject, names: Vec<String>) -> Result<u32, PgError>
     }
     wanted.sort_unstable();
     wanted.dedup();
-    let key = table.constraints.iter().find(|constraint| {
-        let mut columns = constraint.columns.clone();
+    let key = table.indexes.iter().filter(|index| index.unique).find(|index| {
+        let mut columns = index.columns.clone();
         columns.sort_unstable();
-        matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique) && columns == wanted
+        columns == wanted
     });
-    key.map(|key| key.oid).ok_or_else(|| {
+    // A unique index that no constraint owns goes by its own OID.
+    let named = |index: &IndexObject| {
+        let owner = table.constraints.iter().find(|constraint| constraint.index_oid == index.oid);
+        owner.map_or(index.oid, |constraint| constraint.oid)
+    };
+    key.map(named).ok_or_else(|| {
         PgError::new(
             sqlstate::INVALID_COLUMN_REFERENCE,
             "there is no unique or exclusion constraint matching the ON CONFLICT specification",

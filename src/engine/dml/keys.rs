@@ -1,48 +1,40 @@
 //! PRIMARY KEY and UNIQUE: no two rows of a table with equal keys.
 //!
-//! A write collects the keys of its new rows, which must differ among themselves, and then reads the key columns of the
-//! rows that exist, only where the bounds of a granule allow a new key at all. So memory is in proportion to what is
-//! written, never to the table. NULL in a key of UNIQUE is equal to nothing.
-//! Commits after the snapshot are not seen: [`claim`] makes the later one fail, and be rerun if it commits by itself.
+//! Rows that are appended as they come are looked for, a batch at a time, among the rows that exist and those the
+//! statement has appended before, so memory does not grow with the statement. Where the statement replaces rows too (UPDATE,
+//! ON CONFLICT DO UPDATE), its new keys are collected, must differ among themselves, and are looked for at its end.
+//! Looking is the store's: a Bloom filter and a search by hash per part. NULL in a key is equal to nothing unless the key
+//! says otherwise. Keys committed after the snapshot are not seen here: the store compares them at commit, key by key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
-use arrow::compute::{SortOptions, concat, sort_to_indices, take};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, UInt64Type};
-use arrow::row::{RowConverter, Rows, SortField};
-use datafusion::common::{Constraints, Result, ScalarValue};
-use datafusion::execution::TaskContext;
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::memory_pool::MemoryPool;
-use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal, in_list};
-use futures::StreamExt;
 use tributary_pg::TextStyle;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 use tributary_pg::text::{ColumnText, TextPrinter};
-use tributary_store::{Expect, Space, Txn};
+use tributary_store::{Column, KeyClash, KeyDef, KeyRows, KeySearch, StoreError, Txn};
 
 use super::memory::Kept;
-use crate::engine::catalog::{ConstraintKind, TableObject};
-use crate::engine::pg::map_error;
+use crate::engine::catalog::{Catalog, IndexObject, TableObject, stored};
+use crate::engine::planner::ReadView;
 use crate::engine::scan::row_source::RowSource;
-use crate::engine::scan::{PartSource, ScanRequest, ScanTable};
+use crate::engine::scan::{ScanTable, StoredSource};
 use crate::engine::store_error::store_error;
+use crate::engine::table::schema_of;
 
-/// Limit: more new keys than this are looked for by their range instead of one by one.
-const LISTED_KEYS_MAX: usize = 1_024;
-
-/// Bytes of a new key beside its own: its entry in the map.
-const KEY_ENTRY_BYTES: usize = 48;
+/// Bytes of a new key beside its own: its entries in the map and among the batches.
+const KEY_ENTRY_BYTES: usize = 64;
 
 /// Address of a row that did not exist before the statement: after all that did.
 const NEW_ROW: u64 = u64::MAX;
 
-/// Turns of statements that write keys and commit by themselves, a table at a time: two of them could not see each
-/// other's keys, so the second would only be rerun.
+/// Turns of statements that have lost a race for a row or a key, a table at a time. Rerun one after the other they do not
+/// lose to each other, and while one is rerun new ones wait, so every statement is done after a few tries however many
+/// there are. Where nobody loses nobody waits.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct KeyTurns {
     tables: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
@@ -57,31 +49,67 @@ impl KeyTurns {
         };
         turn.lock_owned().await
     }
+
+    /// Whether a statement that has lost is being rerun.
+    pub(in crate::engine) fn taken(&self, table: u32) -> bool {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.get(&table).is_some_and(|turn| turn.try_lock().is_err())
+    }
 }
 
-/// Makes the transaction fail with 40001 if another one has committed keys of the table since its snapshot: neither has
-/// seen the other's. The store compares this one entry when it commits.
-pub(in crate::engine) fn claim(txn: &mut Txn, table: u32) -> Result<(), PgError> {
-    let entry = format!("keys/{table}");
-    let expect = match txn.snapshot().get(Space::Kv, entry.as_bytes()) {
-        Some(value) => Expect::Version(value.version()),
-        None => Expect::Absent,
-    };
-    txn.put_expecting(Space::Kv, entry.as_bytes(), &[], expect).map_err(store_error)
-}
-
-/// One PRIMARY KEY or UNIQUE constraint and the new keys of a statement.
+/// One PRIMARY KEY, UNIQUE constraint or unique index, and the new keys of a statement.
 struct Key {
     oid: u32,
     name: String,
+    /// Places of its columns in the table.
     columns: Vec<usize>,
-    converter: RowConverter,
+    def: KeyDef,
+    /// The same columns as the store has them.
+    stored: Vec<Column>,
     /// New keys, each with the address of the row it replaces and its number among the new rows.
     new: HashMap<Box<[u8]>, (u64, usize)>,
-    /// Values of the first column, to find the granules that may hold them.
-    leading: Vec<ArrayRef>,
-    /// They are the least and the greatest of many.
-    ranged: bool,
+    /// The same as they came: number of the first row, keys, values of the first column.
+    batches: Vec<(usize, KeyRows, ArrayRef)>,
+}
+
+impl Key {
+    fn of(table: &TableObject, index: &IndexObject, stored: &[Column]) -> Option<Self> {
+        let place = |attnum: &i16| table.live_columns().position(|column| column.attnum == *attnum);
+        let columns: Vec<usize> = index.columns.iter().map(place).collect::<Option<_>>()?;
+        let constraint = table.constraints.iter().find(|constraint| constraint.index_oid == index.oid);
+        Some(Self {
+            oid: constraint.map_or(index.oid, |constraint| constraint.oid),
+            name: index.name.clone(),
+            def: stored::key_def(table, index)?,
+            stored: columns.iter().map(|&column| stored.get(column).cloned()).collect::<Option<_>>()?,
+            columns,
+            new: HashMap::new(),
+            batches: Vec::new(),
+        })
+    }
+
+    fn rows(&self, batch: &RecordBatch) -> Result<(KeyRows, ArrayRef), PgError> {
+        let arrays: Vec<ArrayRef> = self.columns.iter().map(|&column| Arc::clone(batch.column(column))).collect();
+        let rows = KeyRows::new(&self.def, &arrays).map_err(store_error)?;
+        rows.check_lengths().map_err(store_error)?;
+        Ok((rows, Arc::clone(&arrays[0])))
+    }
+
+    /// Live rows of the sources with one of the keys: (number of the key's row, number of the source, row).
+    fn find(
+        &self,
+        rows: &KeyRows,
+        leading: &ArrayRef,
+        sources: &[Arc<StoredSource>],
+    ) -> Result<Vec<(usize, usize, u32)>, PgError> {
+        let search = KeySearch::new(&self.def, &self.stored, rows, leading).map_err(store_error)?;
+        let mut found = Vec::new();
+        for (number, source) in sources.iter().enumerate() {
+            let hits = source.find_keys(&search).map_err(store_error)?;
+            found.extend(hits.into_iter().map(|(at, row)| (at, number, row)));
+        }
+        Ok(found)
+    }
 }
 
 /// The keys of one table during one statement.
@@ -90,6 +118,11 @@ pub(in crate::engine) struct Keys {
     schema_name: String,
     schema: SchemaRef,
     keys: Vec<Key>,
+    /// The rows before the statement.
+    existing: Vec<Arc<StoredSource>>,
+    /// Those of them that were committed.
+    committed: usize,
+    columns: Arc<[Column]>,
     rows: usize,
     /// Whether existing rows in the way are wanted with all columns.
     whole_rows: bool,
@@ -102,47 +135,50 @@ pub(in crate::engine) struct Conflict {
     pub row: usize,
     /// OID of the constraint.
     pub key: u32,
-    /// Address of the existing row in the way; `None` if an earlier new row is.
+    /// Address of the existing row in the way, if it was asked for.
     pub addr: Option<u64>,
-    /// Rows of which one is in the way: all columns of the table where they were asked for, else those of the key.
+    /// Rows with the key: the existing ones with their addresses, or the new ones themselves.
     pub found: Arc<RecordBatch>,
     /// Which one.
     pub at: usize,
     index: usize,
 }
 
+/// An existing row in the way of a new one.
+struct Hit {
+    row: usize,
+    index: usize,
+    source: usize,
+    at: u32,
+}
+
 impl Keys {
     /// The keys of a table that a write can violate. `changed`: columns it sets, `None` for all.
     pub(in crate::engine) fn new(
+        view: &ReadView,
         table: &Arc<TableObject>,
         schema_name: String,
-        schema: SchemaRef,
         changed: Option<&[i16]>,
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<Self, PgError> {
-        let mut keys = Vec::new();
-        for constraint in &table.constraints {
-            let unique = matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique);
-            let touched = changed.is_none_or(|set| constraint.columns.iter().any(|column| set.contains(column)));
-            if !unique || !touched {
-                continue;
-            }
-            let index = |attnum: &i16| table.live_columns().position(|column| column.attnum == *attnum);
-            let columns: Option<Vec<usize>> = constraint.columns.iter().map(index).collect();
-            let Some(columns) = columns else { continue };
-            let fields = columns.iter().map(|&column| SortField::new(schema.field(column).data_type().clone()));
-            keys.push(Key {
-                oid: constraint.oid,
-                name: constraint.name.clone(),
-                converter: RowConverter::new(fields.collect()).map_err(arrow_error)?,
-                columns,
-                new: HashMap::new(),
-                leading: Vec::new(),
-                ranged: false,
-            });
-        }
-        let kept = Kept::new(pool, "keys of new rows");
-        Ok(Self { table: Arc::clone(table), schema_name, schema, keys, rows: 0, whole_rows: false, kept })
+        let touched = |index: &&IndexObject| {
+            index.unique && changed.is_none_or(|set| index.columns.iter().any(|column| set.contains(column)))
+        };
+        let indexes: Vec<&IndexObject> = table.indexes.iter().filter(touched).collect();
+        let rows = view.rows.stored(table)?;
+        let keys = indexes.into_iter().filter_map(|index| Key::of(table, index, &rows.columns)).collect();
+        Ok(Self {
+            keys,
+            schema: schema_of(table)?,
+            table: Arc::clone(table),
+            schema_name,
+            existing: rows.sources,
+            committed: rows.committed,
+            columns: rows.columns,
+            rows: 0,
+            whole_rows: false,
+            kept: Kept::new(pool, "keys of new rows"),
+        })
     }
 
     /// The same, finding existing rows with all their columns.
@@ -160,6 +196,45 @@ impl Keys {
         self.rows
     }
 
+    /// Looks for the keys of new rows among the rows that existed, those the transaction has appended since, and each
+    /// other. Gives the rows whose key is taken, in row order; the caller appends the others.
+    pub(in crate::engine) fn check(&mut self, txn: &Txn, batch: &RecordBatch) -> Result<Vec<Conflict>, PgError> {
+        let first = self.rows;
+        self.rows += batch.num_rows();
+        if self.keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let own = txn.own_rows(self.table.oid).into_iter();
+        let own: Vec<_> = own.map(|rows| Arc::new(StoredSource::new(rows, Arc::clone(&self.columns), None))).collect();
+        let mut taken: Vec<Option<usize>> = vec![None; batch.num_rows()];
+        let mut rows_of = Vec::with_capacity(self.keys.len());
+        for (index, key) in self.keys.iter().enumerate() {
+            let (rows, leading) = key.rows(batch)?;
+            for sources in [&self.existing[..self.committed], own.as_slice()] {
+                for (at, _, _) in key.find(&rows, &leading, sources)? {
+                    taken[at].get_or_insert(index);
+                }
+            }
+            rows_of.push(rows);
+        }
+        let mut seen: Vec<HashSet<&[u8]>> = vec![HashSet::with_capacity(batch.num_rows()); rows_of.len()];
+        let given = Arc::new(batch.clone());
+        let mut conflicts = Vec::new();
+        for (row, taken) in taken.into_iter().enumerate() {
+            let among_new =
+                |(rows, seen): (&KeyRows, &HashSet<&[u8]>)| rows.has_key(row) && seen.contains(rows.key(row));
+            if let Some(index) = taken.or_else(|| rows_of.iter().zip(&seen).position(among_new)) {
+                let (key, found) = (self.keys[index].oid, Arc::clone(&given));
+                conflicts.push(Conflict { row: first + row, key, addr: None, found, at: row, index });
+                continue;
+            }
+            for (rows, seen) in rows_of.iter().zip(&mut seen).filter(|(rows, _)| rows.has_key(row)) {
+                seen.insert(rows.key(row));
+            }
+        }
+        Ok(conflicts)
+    }
+
     /// Takes the keys of new rows; `replaced` are the addresses of the rows they stand for. Gives the rows whose key
     /// an earlier new row has, in row order; none of their keys is taken.
     pub(in crate::engine) fn take(
@@ -169,21 +244,17 @@ impl Keys {
     ) -> Result<Vec<Conflict>, PgError> {
         let first = self.rows;
         self.rows += batch.num_rows();
-        let mut rows_of = Vec::with_capacity(self.keys.len());
-        for key in &mut self.keys {
-            let columns = key_columns(batch, &key.columns);
-            let rows = key.converter.convert_columns(&columns).map_err(arrow_error)?;
-            self.kept.grow(rows.size() + batch.num_rows() * KEY_ENTRY_BYTES)?;
-            key.note_leading(&columns[0], self.rows).map_err(map_error)?;
-            key.new.reserve(batch.num_rows());
-            rows_of.push((rows, columns));
+        let rows_of = self.keys.iter().map(|key| key.rows(batch)).collect::<Result<Vec<_>, _>>()?;
+        for (rows, _) in &rows_of {
+            let bytes: usize = (0..rows.len()).map(|row| rows.key(row).len()).sum();
+            self.kept.grow(2 * bytes + batch.num_rows() * KEY_ENTRY_BYTES)?;
         }
         let given = Arc::new(batch.clone());
         let mut conflicts = Vec::new();
         for row in 0..batch.num_rows() {
-            // NULL is equal to nothing, so such a row has no key.
-            let known = |(key, (rows, columns)): (&Key, &(Rows, Vec<ArrayRef>))| {
-                columns.iter().all(|column| column.is_valid(row)) && key.new.contains_key(rows.row(row).as_ref())
+            // A row without a key is equal to nothing.
+            let known = |(key, (rows, _)): (&Key, &(KeyRows, ArrayRef))| {
+                rows.has_key(row) && key.new.contains_key(rows.key(row))
             };
             if let Some(index) = self.keys.iter().zip(&rows_of).position(known) {
                 let (key, found) = (self.keys[index].oid, Arc::clone(&given));
@@ -191,175 +262,128 @@ impl Keys {
                 continue;
             }
             let addr = replaced.map_or(NEW_ROW, |replaced| replaced.value(row));
-            for (key, (rows, columns)) in self.keys.iter_mut().zip(&rows_of) {
-                if columns.iter().all(|column| column.is_valid(row)) {
-                    key.new.insert(rows.row(row).as_ref().into(), (addr, first + row));
-                }
+            for (key, (rows, _)) in self.keys.iter_mut().zip(&rows_of).filter(|(_, (rows, _))| rows.has_key(row)) {
+                key.new.insert(rows.key(row).into(), (addr, first + row));
             }
+        }
+        for (key, (rows, leading)) in self.keys.iter_mut().zip(rows_of) {
+            key.batches.push((first, rows, leading));
         }
         Ok(conflicts)
     }
 
-    /// New rows whose key an existing row has, in row order. A row that this statement replaces is in the way only of
+    /// New rows taken whose key an existing row has, in row order. A row that this statement replaces is in the way only of
     /// rows before it: PostgreSQL checks row by row, and at that moment it is still there.
-    pub(in crate::engine) async fn existing(
-        &self,
-        sources: &[Arc<dyn RowSource>],
-        removed: &(dyn Fn(u64) -> bool + Sync),
-        context: &Arc<TaskContext>,
-    ) -> Result<Vec<Conflict>, PgError> {
-        let mut conflicts = Vec::new();
+    pub(in crate::engine) fn existing(&self, removed: &dyn Fn(u64) -> bool) -> Result<Vec<Conflict>, PgError> {
+        let mut hits = Vec::new();
         for (index, key) in self.keys.iter().enumerate() {
-            if key.new.is_empty() || sources.is_empty() {
-                continue;
-            }
-            let mut stream =
-                self.scan_of(key, sources)?.into_exec().execute(0, Arc::clone(context)).map_err(map_error)?;
-            while let Some(batch) = stream.next().await {
-                let found = Arc::new(batch.map_err(map_error)?);
-                let addrs = found.column(found.num_columns() - 1).as_primitive::<UInt64Type>();
-                let columns = key_columns(&found, &self.places(key));
-                let rows = key.converter.convert_columns(&columns).map_err(arrow_error)?;
-                let known = conflicts.len();
-                for at in 0..found.num_rows() {
-                    let Some(&(replaces, row)) = key.new.get(rows.row(at).as_ref()) else { continue };
-                    let addr = addrs.value(at);
+            for (first, rows, leading) in &key.batches {
+                for (at, source, found) in key.find(rows, leading, &self.existing)? {
+                    let Some(&(replaces, row)) = key.new.get(rows.key(at)) else { continue };
+                    // Another new row had the key first: only that one was taken.
+                    if row != first + at {
+                        continue;
+                    }
+                    let addr = u64::from(self.existing[source].number()) << 32 | u64::from(found);
                     let gone = addr == replaces || addr < replaces && replaces != NEW_ROW && removed(addr);
                     if !gone {
-                        let found = Arc::clone(&found);
-                        conflicts.push(Conflict { row, key: key.oid, addr: Some(addr), found, at, index });
+                        hits.push(Hit { row, index, source, at: found });
                     }
-                }
-                if conflicts.len() > known {
-                    self.kept.rows(&found)?;
-                    self.kept.grow((conflicts.len() - known) * size_of::<Conflict>())?;
                 }
             }
         }
-        conflicts.sort_by_key(|conflict| conflict.row);
-        Ok(conflicts)
+        hits.sort_by_key(|hit| (hit.row, hit.index));
+        if !self.whole_rows {
+            // One is enough for an error.
+            hits.truncate(1);
+        }
+        self.conflicts(&hits)
+    }
+
+    /// The rows in the way, with all columns and their addresses.
+    fn conflicts(&self, hits: &[Hit]) -> Result<Vec<Conflict>, PgError> {
+        let mut wanted: Vec<Vec<u32>> = vec![Vec::new(); self.existing.len()];
+        hits.iter().for_each(|hit| wanted[hit.source].push(hit.at));
+        let mut rows = Vec::with_capacity(wanted.len());
+        for (source, wanted) in self.existing.iter().zip(&mut wanted) {
+            wanted.sort_unstable();
+            wanted.dedup();
+            rows.push(match wanted.as_slice() {
+                [] => None,
+                wanted => {
+                    let found = self.rows_at(source, wanted)?;
+                    self.kept.rows(&found)?;
+                    Some(Arc::new(found))
+                }
+            });
+        }
+        let missing = || PgError::internal("a row in the way was not read");
+        hits.iter()
+            .map(|hit| {
+                let at = wanted[hit.source].binary_search(&hit.at).map_err(|_| missing())?;
+                let found = Arc::clone(rows[hit.source].as_ref().ok_or_else(missing)?);
+                let addr = Some(u64::from(self.existing[hit.source].number()) << 32 | u64::from(hit.at));
+                Ok(Conflict { row: hit.row, key: self.keys[hit.index].oid, addr, found, at, index: hit.index })
+            })
+            .collect()
+    }
+
+    fn rows_at(&self, source: &StoredSource, rows: &[u32]) -> Result<RecordBatch, PgError> {
+        let mut columns = source.rows_at(rows).map_err(store_error)?;
+        let high = u64::from(source.number()) << 32;
+        columns.push(Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| high | u64::from(*row)))));
+        let nullable = self.schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+        let schema = ScanTable::schema_with_addr(&Schema::new(nullable.collect::<Vec<_>>()));
+        RecordBatch::try_new(schema, columns).map_err(|error| PgError::internal(error.to_string()))
     }
 
     /// 23505 for a conflict.
     pub(in crate::engine) fn error(&self, conflict: &Conflict) -> PgError {
         let key = &self.keys[conflict.index];
-        let places = if conflict.addr.is_some() { self.places(key) } else { key.columns.clone() };
-        let columns = key_columns(&conflict.found, &places);
-        self.duplicate(key, &columns, conflict.at)
+        let columns: Vec<ArrayRef> =
+            key.columns.iter().map(|&column| conflict.found.column(column).slice(conflict.at, 1)).collect();
+        duplicate(&self.table, &self.schema_name, &self.schema, &key.name, &key.columns, &columns)
     }
+}
 
-    /// Where the columns of a key stand in the rows that a scan for it finds.
-    fn places(&self, key: &Key) -> Vec<usize> {
-        if self.whole_rows { key.columns.clone() } else { (0..key.columns.len()).collect() }
-    }
+/// What a commit was refused for, in the client's words: a key that another transaction committed first has a name.
+pub(in crate::engine) fn commit_error(catalog: &Catalog, error: StoreError) -> PgError {
+    let named = error.key.as_ref().and_then(|clash| clash_error(catalog, clash));
+    named.unwrap_or_else(|| store_error(error))
+}
 
-    /// A scan of the existing rows that may have one of the new keys: key columns or all, then the address.
-    fn scan_of(&self, key: &Key, sources: &[Arc<dyn RowSource>]) -> Result<PartSource, PgError> {
-        let schema = ScanTable::schema_with_addr(&self.schema);
-        let addr = schema.fields().len() - 1;
-        let filter = leading_filter(key, &schema).map_err(map_error)?;
-        let table = ScanTable {
-            name: self.table.name.clone(),
-            schema,
-            sources: sources.to_vec(),
-            addr: Some(addr),
-            order_by: Vec::new(),
-            constraints: Constraints::default(),
-        };
-        let projection = match self.whole_rows {
-            true => (0..=addr).collect(),
-            false => key.columns.iter().copied().chain([addr]).collect(),
-        };
-        let request = ScanRequest { projection: Some(projection), filters: vec![filter], limit: None, partitions: 1 };
-        PartSource::try_new(Arc::new(table), request).map_err(map_error)
-    }
+fn clash_error(catalog: &Catalog, clash: &KeyClash) -> Option<PgError> {
+    let table = catalog.tables.get(&clash.table)?;
+    let index = table.indexes.iter().find(|index| index.oid == clash.key)?;
+    let place = |attnum: &i16| table.live_columns().position(|column| column.attnum == *attnum);
+    let columns: Vec<usize> = index.columns.iter().map(place).collect::<Option<_>>()?;
+    let schema_name = catalog.schemas.get(&table.schema).map(|schema| schema.name.as_str()).unwrap_or_default();
+    Some(duplicate(table, schema_name, &schema_of(table).ok()?, &index.name, &columns, &clash.values))
+}
 
-    fn duplicate(&self, key: &Key, columns: &[ArrayRef], row: usize) -> PgError {
-        let names: Vec<&str> = key.columns.iter().map(|&column| self.schema.field(column).name().as_str()).collect();
-        let mut values = Vec::with_capacity(columns.len());
-        for (&column, array) in key.columns.iter().zip(columns) {
-            let mut text = ColumnText::new();
-            let printed = TextPrinter::for_field(self.schema.field(column), &TextStyle::default())
-                .and_then(|printer| printer.print(&array.slice(row, 1), &mut text));
-            if let Err(error) = printed {
-                return error;
-            }
-            values.push(text.text(0).unwrap_or("null").to_owned());
+/// 23505. `values`: one array of one row for each of the key's columns.
+fn duplicate(
+    table: &TableObject,
+    schema_name: &str,
+    schema: &SchemaRef,
+    key: &str,
+    columns: &[usize],
+    values: &[ArrayRef],
+) -> PgError {
+    let names: Vec<&str> = columns.iter().map(|&column| schema.field(column).name().as_str()).collect();
+    let mut shown = Vec::with_capacity(columns.len());
+    for (&column, value) in columns.iter().zip(values) {
+        let mut text = ColumnText::new();
+        let printed = TextPrinter::for_field(schema.field(column), &TextStyle::default())
+            .and_then(|printer| printer.print(value, &mut text));
+        if let Err(error) = printed {
+            return error;
         }
-        let message = format!("duplicate key value violates unique constraint \"{}\"", key.name);
-        PgError::new(sqlstate::UNIQUE_VIOLATION, message)
-            .detail(format!("Key ({})=({}) already exists.", names.join(", "), values.join(", ")))
-            .table(&self.schema_name, &self.table.name)
-            .constraint(&key.name)
+        shown.push(text.text(0).unwrap_or("null").to_owned());
     }
-}
-
-impl Key {
-    /// Remembers values of the first column: all while they are few, then the least and the greatest.
-    fn note_leading(&mut self, values: &ArrayRef, rows: usize) -> Result<()> {
-        self.leading.push(Arc::clone(values));
-        if rows <= LISTED_KEYS_MAX {
-            return Ok(());
-        }
-        let leading: Vec<&dyn Array> = self.leading.iter().map(AsRef::as_ref).collect();
-        let bounds = bounds(&concat(&leading)?)?;
-        self.leading = vec![bounds];
-        self.ranged = true;
-        Ok(())
-    }
-}
-
-/// The least and the greatest value of an array; both are NULL if all are.
-fn bounds(values: &ArrayRef) -> Result<ArrayRef> {
-    let extreme = |descending: bool| {
-        let options = SortOptions { descending, nulls_first: false };
-        sort_to_indices(values, Some(options), Some(1))
-    };
-    let (least, greatest) = (extreme(false)?, extreme(true)?);
-    let places = concat(&[&least as &dyn Array, &greatest])?;
-    Ok(take(values, &places, None)?)
-}
-
-/// Key columns as they will be stored: one zero, one NaN.
-fn key_columns(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
-    let canonical = |array: &ArrayRef| -> ArrayRef {
-        match array.data_type() {
-            DataType::Float64 => Arc::new(
-                array
-                    .as_primitive::<Float64Type>()
-                    .unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }),
-            ),
-            DataType::Float32 => Arc::new(
-                array
-                    .as_primitive::<Float32Type>()
-                    .unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }),
-            ),
-            _ => Arc::clone(array),
-        }
-    };
-    columns.iter().map(|&column| canonical(batch.column(column))).collect()
-}
-
-/// A condition that all rows with one of the new keys meet, in a form that prunes.
-fn leading_filter(key: &Key, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
-    let index = key.columns[0];
-    let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(index).name(), index));
-    let leading: Vec<&dyn Array> = key.leading.iter().map(AsRef::as_ref).collect();
-    let values = concat(&leading)?;
-    let literal = |row: usize| -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Literal::new(ScalarValue::try_from_array(&values, row)?)))
-    };
-    if !key.ranged {
-        let list = (0..values.len()).filter(|&row| values.is_valid(row)).map(literal).collect::<Result<Vec<_>>>()?;
-        return in_list(column, list, &false, schema);
-    }
-    let compare = |operator: Operator, bound| -> Arc<dyn PhysicalExpr> {
-        Arc::new(BinaryExpr::new(Arc::clone(&column), operator, bound))
-    };
-    let (from, to) = (compare(Operator::GtEq, literal(0)?), compare(Operator::LtEq, literal(1)?));
-    Ok(Arc::new(BinaryExpr::new(from, Operator::And, to)))
-}
-
-fn arrow_error(error: arrow::error::ArrowError) -> PgError {
-    PgError::internal(error.to_string())
+    let message = format!("duplicate key value violates unique constraint \"{key}\"");
+    PgError::new(sqlstate::UNIQUE_VIOLATION, message)
+        .detail(format!("Key ({})=({}) already exists.", names.join(", "), shown.join(", ")))
+        .table(schema_name, &table.name)
+        .constraint(key)
 }

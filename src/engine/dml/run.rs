@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
@@ -55,30 +54,56 @@ struct Ran {
     plan: Arc<dyn ExecutionPlan>,
 }
 
+/// How a run ended.
+enum Attempt {
+    Ran(Ran),
+    /// Another commit was faster; on a fresh snapshot the statement may do something else.
+    Raced(PgError),
+}
+
 async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
     let engine = Arc::clone(session.engine());
     let token = session.token().clone();
-    let _turn = match session.commits_alone() && write.writes_keys() {
-        true => {
-            let turn = token.run(async { Ok(engine.key_turns().take(write.table.oid).await) }).await?;
-            // The snapshot may be from before the turn.
-            session.restart_store_transaction();
-            Some(turn)
-        }
-        false => None,
-    };
-    for _ in 0..RERUNS_MAX {
-        match once(session, portal, write).await {
-            Err(error) if error.code == sqlstate::T_R_SERIALIZATION_FAILURE && session.commits_alone() => {
-                session.restart_store_transaction();
-            }
-            done => return done,
-        }
+    let mut turn = None;
+    if session.commits_alone() && engine.key_turns().taken(write.table.oid) {
+        drop(token.run(async { Ok(engine.key_turns().take(write.table.oid).await) }).await?);
+        session.restart_store_transaction();
     }
-    once(session, portal, write).await
+    for reruns in 0.. {
+        match once(session, portal, write).await? {
+            Attempt::Ran(ran) => return Ok(ran),
+            Attempt::Raced(error) if !session.commits_alone() || reruns == RERUNS_MAX => return Err(error),
+            Attempt::Raced(_) => {}
+        }
+        if turn.is_none() {
+            turn = Some(token.run(async { Ok(engine.key_turns().take(write.table.oid).await) }).await?);
+        }
+        // After the turn has come: the snapshot must have what the others did before.
+        session.restart_store_transaction();
+    }
+    Err(PgError::internal("an endless count of reruns ended"))
 }
 
-async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
+/// Runs a write and, if it commits by itself, commits.
+async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Attempt, PgError> {
+    let raced = |error: PgError| match error.code {
+        sqlstate::T_R_SERIALIZATION_FAILURE => Ok(Attempt::Raced(error)),
+        _ => Err(error),
+    };
+    let ran = match statement(session, portal, write).await {
+        Ok(ran) => ran,
+        Err(error) => return raced(error),
+    };
+    if session.commits_alone()
+        && let Err(error) = transactions::commit(session).await
+    {
+        // A key that another has committed since: now its row can be seen.
+        return if error.code == sqlstate::UNIQUE_VIOLATION { Ok(Attempt::Raced(error)) } else { raced(error) };
+    }
+    Ok(Attempt::Ran(ran))
+}
+
+async fn statement(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
     begin(session, write.kind.verb())?;
     let token = session.token().clone();
     // Everything the statement reads, RETURNING included, is as it was before the statement.
@@ -94,7 +119,7 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
         let Some(batch) = token.run(rows.next()).await? else { break };
         sink.take(session.store_transaction(), batch)?;
     }
-    token.run(sink.check_keys(&context)).await?;
+    sink.check_keys()?;
     if let Some((update, pairs)) = sink.pairs()? {
         let plan = over_rows(with_parameters(update.clone(), portal)?, &pairs)?;
         let (plan, _) = planned_in(&state, token.clone(), plan).await?;
@@ -103,7 +128,7 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
             let Some(batch) = token.run(rows.next()).await? else { break };
             sink.update_in_the_way(session.store_transaction(), &batch)?;
         }
-        token.run(sink.check_updated_keys(&context)).await?;
+        sink.check_updated_keys()?;
     }
     let (count, rows, kept) = sink.finish(session.store_transaction())?;
     let outcome = match &write.returning {
@@ -117,9 +142,6 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
             Outcome::Rows(write.kind.tag())
         }
     };
-    if session.commits_alone() {
-        transactions::commit(session).await?;
-    }
     Ok(Ran { outcome, count, plan })
 }
 
@@ -170,6 +192,3 @@ fn truncated(view: &ReadView, name: &ObjectName) -> Result<Arc<TableObject>, PgE
         )),
     }
 }
-
-/// The context in which helpers of a write run their scans.
-pub(super) type Context = Arc<TaskContext>;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
-use arrow::compute::{filter_record_batch, interleave_record_batch};
-use arrow::datatypes::{SchemaRef, UInt64Type};
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch, interleave_record_batch};
+use arrow::datatypes::{DataType, SchemaRef, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -14,14 +14,12 @@ use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 use tributary_store::Txn;
 
-use super::keys::{Conflict, Keys, claim};
+use super::keys::{Conflict, Keys};
 use super::made_rows::{Role, schema_for};
 use super::memory::Kept;
-use super::run::Context;
 use super::{WriteKind, WritePlan};
 use crate::engine::constraints::{RowChecks, schema_name};
 use crate::engine::planner::ReadView;
-use crate::engine::scan::row_source::RowSource;
 use crate::engine::store_error::store_error;
 
 /// One run of a write.
@@ -29,8 +27,6 @@ pub(super) struct Sink<'a> {
     write: &'a WritePlan,
     checks: RowChecks,
     keys: Keys,
-    /// The table before the statement, for the key check.
-    existing: Vec<Arc<dyn RowSource>>,
     /// Rows deleted or replaced, by source.
     deletes: BTreeMap<u32, RoaringBitmap>,
     /// INSERT ... ON CONFLICT: rows that wait for the key check, and those not inserted, by number, with the existing row
@@ -69,15 +65,13 @@ impl<'a> Sink<'a> {
             _ => None,
         };
         let pool = &state.runtime_env().memory_pool;
-        let new_keys = |changed: Option<&[i16]>| {
-            Keys::new(&write.table, schema_name(view, &write.table), Arc::clone(&schema), changed, pool)
-        };
+        let new_keys =
+            |changed: Option<&[i16]>| Keys::new(view, &write.table, schema_name(view, &write.table), changed, pool);
         let update = write.on_conflict.as_ref().and_then(|on| on.update.as_ref());
         let keys = new_keys(changed)?;
         let updated_keys = update.map(|update| new_keys(Some(&update.changed))).transpose()?;
         Ok(Self {
             keys: if update.is_some() { keys.with_whole_rows() } else { keys },
-            existing: view.rows.sources(&write.table)?,
             checks,
             write,
             deletes: BTreeMap::new(),
@@ -114,14 +108,24 @@ impl<'a> Sink<'a> {
 
     fn insert(&mut self, txn: &mut Txn, rows: RecordBatch) -> Result<(), PgError> {
         let rows = self.checked(rows)?;
-        let conflicts = self.keys.take(&rows, None)?;
-        self.leave_out(conflicts);
-        if self.write.on_conflict.is_some() {
+        if self.write.on_conflict.as_ref().is_some_and(|on| on.update.is_some()) {
+            let conflicts = self.keys.take(&rows, None)?;
+            self.leave_out(conflicts);
             self.kept.rows(&rows)?;
             self.waiting.push(rows);
             return Ok(());
         }
-        self.append(txn, rows)
+        let first = self.keys.row_count();
+        let conflicts = self.keys.check(txn, &rows)?;
+        if conflicts.is_empty() {
+            return self.append(txn, rows);
+        }
+        self.leave_out(conflicts);
+        let left_out = std::mem::take(&mut self.left_out);
+        for rows in kept(first, &[rows], &left_out)? {
+            self.append(txn, rows)?;
+        }
+        Ok(())
     }
 
     /// The rows before the first that fails its row constraints.
@@ -221,10 +225,10 @@ impl<'a> Sink<'a> {
     }
 
     /// Looks for the new keys among the rows that exist.
-    pub(super) async fn check_keys(&mut self, context: &Context) -> Result<(), PgError> {
+    pub(super) fn check_keys(&mut self) -> Result<(), PgError> {
         let deletes = &self.deletes;
         let removed = |addr: u64| deletes.get(&((addr >> 32) as u32)).is_some_and(|rows| rows.contains(addr as u32));
-        let conflicts = self.keys.existing(&self.existing, &removed, context).await?;
+        let conflicts = self.keys.existing(&removed)?;
         self.leave_out(conflicts);
         self.failure.take().map_or(Ok(()), |(_, error)| Err(error))
     }
@@ -279,17 +283,17 @@ impl<'a> Sink<'a> {
     }
 
     /// Looks for keys that DO UPDATE has set among all other rows, the inserted ones too.
-    pub(super) async fn check_updated_keys(&mut self, context: &Context) -> Result<(), PgError> {
+    pub(super) fn check_updated_keys(&mut self) -> Result<(), PgError> {
         if let Some((_, error)) = self.failure.take() {
             return Err(error);
         }
         let Some(keys) = self.updated_keys.as_mut().filter(|keys| !keys.is_empty()) else { return Ok(()) };
         let deletes = &self.deletes;
         let removed = |addr: u64| deletes.get(&((addr >> 32) as u32)).is_some_and(|rows| rows.contains(addr as u32));
-        if let Some(conflict) = keys.existing(&self.existing, &removed, context).await?.first() {
+        if let Some(conflict) = keys.existing(&removed)?.first() {
             return Err(keys.error(conflict));
         }
-        for rows in kept(&self.waiting, &self.left_out)? {
+        for rows in kept(0, &self.waiting, &self.left_out)? {
             if let Some(conflict) = keys.take(&rows, None)?.first() {
                 return Err(keys.error(conflict));
             }
@@ -299,11 +303,11 @@ impl<'a> Sink<'a> {
 
     /// Puts the rest into the transaction. Gives the number of rows, what RETURNING reads and what pays for it.
     pub(super) fn finish(mut self, txn: &mut Txn) -> Result<(usize, Vec<RecordBatch>, Kept), PgError> {
-        for rows in kept(&self.waiting, &self.left_out)? {
+        for rows in kept(0, &self.waiting, &self.left_out)? {
             self.append(txn, rows)?;
         }
-        if self.count > 0 && !self.keys.is_empty() {
-            claim(txn, self.write.table.oid)?;
+        if self.write.on_conflict.is_some() {
+            txn.note_upsert(self.write.table.oid).map_err(store_error)?;
         }
         for (source, rows) in &self.deletes {
             txn.delete(self.write.table.oid, *source, rows).map_err(store_error)?;
@@ -326,9 +330,13 @@ fn place_of(batches: &[&RecordBatch], mut row: usize) -> (usize, usize) {
     unreachable!("rows are numbered in the order they were kept")
 }
 
-/// The rows that are not left out.
-fn kept(waiting: &[RecordBatch], left_out: &BTreeMap<usize, Option<Conflict>>) -> Result<Vec<RecordBatch>, PgError> {
-    let mut first = 0;
+/// The rows that are not left out, of batches whose rows are numbered from `first` on.
+fn kept(
+    first: usize,
+    waiting: &[RecordBatch],
+    left_out: &BTreeMap<usize, Option<Conflict>>,
+) -> Result<Vec<RecordBatch>, PgError> {
+    let mut first = first;
     let mut out = Vec::new();
     for rows in waiting {
         let keep: BooleanArray =
@@ -379,11 +387,24 @@ fn addresses(batch: &RecordBatch) -> Result<&UInt64Array, PgError> {
 
 /// The columns from `first` on as rows of the table. Their NULLs are checked later, so the schema cannot be used as it is.
 fn table_rows(batch: &RecordBatch, first: usize, schema: &SchemaRef) -> Result<RecordBatch, PgError> {
-    let columns = batch.columns()[first..].to_vec();
+    let given = batch.columns()[first..].iter().zip(schema.fields());
+    let columns = given.map(|(column, field)| widened(column, field.data_type())).collect::<Result<Vec<_>, _>>()?;
     let nullable = schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
     let nullable = Arc::new(arrow::datatypes::Schema::new(nullable.collect::<Vec<_>>()));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(nullable, columns, &options).map_err(arrow_error)
+}
+
+/// A numeric that fits as it is comes in its own precision and scale: a column without them takes the widest.
+fn widened(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, PgError> {
+    match (column.data_type(), wanted) {
+        (given, wanted) if given == wanted => Ok(Arc::clone(column)),
+        (DataType::Decimal128(..) | DataType::Decimal256(..), DataType::Decimal128(..) | DataType::Decimal256(..)) => {
+            let options = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(column, wanted, &options).map_err(arrow_error)
+        }
+        _ => Ok(Arc::clone(column)),
+    }
 }
 
 fn arrow_error(error: arrow::error::ArrowError) -> PgError {

@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::nullif;
 use datafusion::common::{Result, ScalarValue};
 use roaring::RoaringBitmap;
-use tributary_store::{Column, Encoded, Source};
+use tributary_store::{Column, Encoded, KeySearch, Source, StoreError};
 
 use super::row_source::{RowSource, Summary, Values, Zones};
 use crate::engine::table::through_datafusion;
@@ -28,6 +28,17 @@ impl StoredSource {
             None => Arc::new(own.clone()),
         });
         Self { source, columns, deletes }
+    }
+
+    /// Live rows with one of the keys: (number of the key, row).
+    pub(crate) fn find_keys(&self, search: &KeySearch<'_>) -> Result<Vec<(usize, u32)>, StoreError> {
+        let deletes = self.deletes();
+        search.find(&self.source, &|row| deletes.is_some_and(|deletes| deletes.contains(row)))
+    }
+
+    /// All columns of some rows, which must be ascending.
+    pub(crate) fn rows_at(&self, rows: &[u32]) -> Result<Vec<ArrayRef>, StoreError> {
+        self.columns.iter().map(|column| self.source.take_rows(column, rows)).collect()
     }
 }
 

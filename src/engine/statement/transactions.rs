@@ -8,9 +8,9 @@ use tributary_store::Txn;
 
 use crate::dialect::sqlparser::ast::{TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
 use crate::engine::Engine;
+use crate::engine::dml::keys::commit_error;
 use crate::engine::prepared::Outcome;
 use crate::engine::session::Session;
-use crate::engine::store_error::store_error;
 use crate::engine::transaction::{Isolation, Savepoint, Transaction, TransactionStatus, needs_block};
 
 /// Opens a transaction with the session's default modes.
@@ -59,11 +59,15 @@ async fn make_durable(engine: &Engine, transaction: &mut Transaction) -> Result<
     let Some(txn) = transaction.store.take().filter(Txn::has_writes) else { return Ok(()) };
     let store = engine.store();
     match &transaction.catalog {
-        None => store.commit(txn).await.map(drop).map_err(store_error),
-        // DDL commits one at a time: the catalog that others see next must be the one that is durable.
-        Some(changes) => {
-            engine.shared_catalog().publish(changes, |_, _| store.commit(txn).wait().map(drop).map_err(store_error))
+        None => {
+            let committed = store.commit(txn).await.map(drop);
+            committed.map_err(|error| commit_error(&engine.shared_catalog().load(), error))
         }
+        // DDL commits one at a time: the catalog that others see next must be the one that is durable.
+        Some(changes) => engine.shared_catalog().publish(changes, |_, _| {
+            let committed = store.commit(txn).wait().map(drop);
+            committed.map_err(|error| commit_error(&changes.catalog, error))
+        }),
     }
 }
 

@@ -10,13 +10,22 @@ use super::create_table::types_of;
 use super::{Ddl, fold, names, object_name, split_name};
 use crate::dialect::sqlparser::ast::{
     CheckConstraint, ConstraintCharacteristics, ConstraintReferenceMatchKind, DeferrableInitial, Expr,
-    ForeignKeyConstraint, IndexColumn, ReferentialAction, TableConstraint, Visit, Visitor,
+    ForeignKeyConstraint, IndexColumn, NullsDistinctOption, ReferentialAction, TableConstraint, Visit, Visitor,
 };
 use crate::engine::catalog::deparse;
 use crate::engine::catalog::{ConstraintKind, ConstraintObject, ForeignKey, IndexObject, Relation, TableObject};
 
 /// Most columns of a key.
 const KEY_COLUMNS_MAX: usize = 32;
+
+/// What a key is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyKind {
+    Primary,
+    Unique,
+    /// NULLS NOT DISTINCT.
+    UniqueNulls,
+}
 
 impl Ddl<'_> {
     /// Adds constraints in PostgreSQL's order: checks, then keys, then foreign keys. The text beside each is the column
@@ -37,12 +46,16 @@ impl Ddl<'_> {
                     TableConstraint::PrimaryKey(key) if primary => {
                         let name = key.name.as_ref().map(fold);
                         let columns = key_columns(&key.columns)?;
-                        self.add_key(table, name, columns, true, key.characteristics.as_ref())?;
+                        self.add_key(table, name, columns, KeyKind::Primary, key.characteristics.as_ref())?;
                     }
                     TableConstraint::Unique(key) if !primary => {
                         let name = key.name.as_ref().map(fold);
                         let columns = key_columns(&key.columns)?;
-                        self.add_key(table, name, columns, false, key.characteristics.as_ref())?;
+                        let kind = match key.nulls_distinct {
+                            NullsDistinctOption::NotDistinct => KeyKind::UniqueNulls,
+                            _ => KeyKind::Unique,
+                        };
+                        self.add_key(table, name, columns, kind, key.characteristics.as_ref())?;
                     }
                     TableConstraint::PrimaryKey(_)
                     | TableConstraint::Unique(_)
@@ -90,9 +103,10 @@ impl Ddl<'_> {
         table: &mut TableObject,
         name: Option<String>,
         columns: Vec<String>,
-        primary: bool,
+        kind: KeyKind,
         characteristics: Option<&ConstraintCharacteristics>,
     ) -> PgResult<()> {
+        let primary = kind == KeyKind::Primary;
         let word = if primary { "primary key" } else { "unique" };
         if primary && table.primary_key().is_some() {
             return Err(PgError::new(
@@ -147,17 +161,18 @@ impl Ddl<'_> {
             options: Vec::new(),
             unique: true,
             primary,
+            nulls_not_distinct: kind == KeyKind::UniqueNulls,
             method: "btree".to_owned(),
             comment: None,
         };
         let (deferrable, deferred) = deferral(characteristics);
-        let kind = if primary { ConstraintKind::PrimaryKey } else { ConstraintKind::Unique };
+        let constraint_kind = if primary { ConstraintKind::PrimaryKey } else { ConstraintKind::Unique };
         let constraint = ConstraintObject {
             oid: self.host.new_oid()?,
             index_oid: index.oid,
             deferrable,
             deferred,
-            ..plain(name, kind, attnums)
+            ..plain(name, constraint_kind, attnums)
         };
         table.indexes.push(index);
         table.constraints.push(constraint);

@@ -80,6 +80,7 @@ impl Ddl<'_> {
             options,
             unique: create.unique,
             primary: false,
+            nulls_not_distinct: create.nulls_distinct == Some(false),
             method,
             comment: None,
         };

@@ -98,6 +98,7 @@ pub(super) fn index(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
                 ("indnatts", small(index.columns.len())),
                 ("indnkeyatts", small(index.columns.len())),
                 ("indisunique", index.unique.into()),
+                ("indnullsnotdistinct", index.nulls_not_distinct.into()),
                 ("indisprimary", index.primary.into()),
                 ("indimmediate", (!owner.is_some_and(|constraint| constraint.deferrable)).into()),
                 ("indisvalid", true.into()),
