@@ -12,6 +12,7 @@ pub mod names;
 mod parse;
 mod roles;
 pub mod semantics;
+mod sequences;
 mod syntax_error;
 pub mod table_functions;
 mod write_words;
@@ -22,6 +23,7 @@ pub use copy::{CopyPlace, CopyStatement, CopySubject};
 pub use datafusion::sql::sqlparser;
 pub use parse::parse;
 pub use roles::{RoleOption, RoleStatement};
+pub use sequences::{IdentityChange, Qualified, SequenceChange, SequenceOptions, SequenceStatement};
 pub use write_words::{Overriding, overriding};
 
 use sqlparser::ast;
@@ -75,6 +77,8 @@ pub enum OwnStatement {
     SetConstraints,
     /// CREATE, ALTER, DROP ROLE, and membership.
     Role(RoleStatement),
+    /// CREATE, ALTER SEQUENCE, and identity columns.
+    Sequence(Box<SequenceStatement>),
     /// `DO`: refused unless empty.
     Do(String),
     /// Nothing at all: what Parse may be given.

@@ -22,6 +22,7 @@ mod planner;
 mod prepared;
 mod row_stream;
 mod scan;
+mod sequences;
 mod session;
 mod session_vars;
 mod settings;
@@ -50,6 +51,7 @@ use tributary_store::Store;
 use catalog::Catalog;
 use catalog::shared::SharedCatalog;
 use dml::KeyTurns;
+use sequences::Sequences;
 use state_pool::{PooledState, StatePool};
 
 pub use activity::{Activity, CancelReason};
@@ -132,6 +134,7 @@ pub struct Engine {
     catalog: SharedCatalog,
     started_at: SystemTime,
     key_turns: KeyTurns,
+    sequences: Sequences,
 }
 
 impl std::fmt::Debug for Engine {
@@ -161,6 +164,7 @@ impl Engine {
             states: StatePool::new(base_state),
             started_at: SystemTime::now(),
             key_turns: KeyTurns::default(),
+            sequences: Sequences::default(),
         }))
     }
 
@@ -220,6 +224,16 @@ impl Engine {
     /// Turns of writes to tables with keys.
     pub(in crate::engine) fn key_turns(&self) -> &KeyTurns {
         &self.key_turns
+    }
+
+    /// Where the sequences stand.
+    pub(in crate::engine) fn sequences(&self) -> &Sequences {
+        &self.sequences
+    }
+
+    /// Stores what is only in memory; for a clean stop.
+    pub fn settle(&self) -> Result<(), PgError> {
+        self.sequences.settle(&self.store)
     }
 
     /// The store below.

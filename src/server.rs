@@ -136,6 +136,7 @@ impl Offline {
     /// Closes the data.
     pub fn close(self) {
         self.queries.shutdown_timeout(Duration::from_secs(1));
+        settle(&self.engine);
         if let Err(error) = self.engine.store().clone().close() {
             tracing::error!(%error, "the store did not close cleanly; the next start recovers from its log");
         }
@@ -245,9 +246,17 @@ impl Server {
         // What still computes is abandoned: its transaction never committed.
         queries.shutdown_timeout(Duration::from_secs(1));
         reactor.shutdown_timeout(Duration::from_secs(1));
+        settle(&engine);
         engine.store().clone().close()?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// What is not settled is only a gap in some sequence.
+fn settle(engine: &Engine) {
+    if let Err(error) = engine.settle() {
+        tracing::warn!(%error, "sequences go on with a gap");
     }
 }
 

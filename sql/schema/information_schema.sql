@@ -48,8 +48,12 @@ SELECT current_database() AS table_catalog, n.nspname AS table_schema, c.relname
        CASE WHEN t.typtype = 'd' THEN tn.nspname END AS domain_schema,
        CASE WHEN t.typtype = 'd' THEN t.typname END AS domain_name,
        current_database() AS udt_catalog, bn.nspname AS udt_schema, b.typname AS udt_name,
-       CAST(a.attnum AS text) AS dtd_identifier, 'NO' AS is_self_referencing, 'NO' AS is_identity,
-       'NO' AS identity_cycle, 'NEVER' AS is_generated,
+       CAST(a.attnum AS text) AS dtd_identifier, 'NO' AS is_self_referencing,
+       CASE WHEN a.attidentity IN ('a', 'd') THEN 'YES' ELSE 'NO' END AS is_identity,
+       CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END AS identity_generation,
+       CAST(s.seqstart AS text) AS identity_start, CAST(s.seqincrement AS text) AS identity_increment,
+       CAST(s.seqmax AS text) AS identity_maximum, CAST(s.seqmin AS text) AS identity_minimum,
+       CASE WHEN s.seqcycle THEN 'YES' ELSE 'NO' END AS identity_cycle, 'NEVER' AS is_generated,
        CASE WHEN c.relkind = 'r' THEN 'YES' ELSE 'NO' END AS is_updatable
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON a.attrelid = c.oid
@@ -59,6 +63,9 @@ JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
 JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
 JOIN pg_catalog.pg_namespace bn ON bn.oid = b.typnamespace
 LEFT JOIN pg_catalog.pg_attrdef d ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+LEFT JOIN pg_catalog.pg_depend i ON i.refobjid = a.attrelid AND i.refobjsubid = a.attnum AND i.deptype = 'i'
+                                AND i.classid = 1259 AND i.refclassid = 1259
+LEFT JOIN pg_catalog.pg_sequence s ON s.seqrelid = i.objid
 WHERE a.attnum > 0 AND NOT a.attisdropped AND (c.relkind = 'r' OR c.relkind = 'v')
   AND (pg_has_role(c.relowner, 'USAGE')
        OR has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, REFERENCES'));
@@ -149,3 +156,17 @@ WHERE k.contype = 'c' AND pg_has_role(c.relowner, 'USAGE');
 
 CREATE VIEW information_schema.enabled_roles AS
 SELECT a.rolname AS role_name FROM pg_catalog.pg_authid a WHERE pg_has_role(a.oid, 'USAGE');
+
+CREATE VIEW information_schema.sequences AS
+SELECT current_database() AS sequence_catalog, n.nspname AS sequence_schema, c.relname AS sequence_name,
+       format_type(s.seqtypid, CAST(NULL AS int)) AS data_type,
+       information_schema._pg_numeric_precision(s.seqtypid, -1) AS numeric_precision,
+       2 AS numeric_precision_radix, 0 AS numeric_scale, CAST(s.seqstart AS text) AS start_value,
+       CAST(s.seqmin AS text) AS minimum_value, CAST(s.seqmax AS text) AS maximum_value,
+       CAST(s.seqincrement AS text) AS increment, CASE WHEN s.seqcycle THEN 'YES' ELSE 'NO' END AS cycle_option
+FROM pg_catalog.pg_sequence s
+JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_depend i ON i.classid = 1259 AND i.objid = c.oid AND i.deptype = 'i'
+WHERE i.objid IS NULL AND NOT pg_is_other_temp_schema(n.oid)
+  AND (pg_has_role(c.relowner, 'USAGE') OR has_sequence_privilege(c.oid, 'SELECT, UPDATE, USAGE'));

@@ -58,6 +58,7 @@ pub(super) fn parse_one(
         first.token = Token::make_keyword("ROLLBACK");
     }
     let overriding = write_words::adapt(&mut parser_tokens);
+    super::sequences::order_options(&mut parser_tokens);
     let mut parser = Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(parser_tokens);
     let mut statement = parser.parse_statement().map_err(|error| syntax_error(&error, tokens, text))?;
     write_words::keep(overriding, &mut statement);
@@ -99,6 +100,9 @@ fn own_statement(tokens: &[TokenWithSpan], text: &str) -> Result<Option<OwnState
     };
     if let Some(statement) = super::roles::parse(&words, text)? {
         return Ok(Some(OwnStatement::Role(statement)));
+    }
+    if let Some(statement) = super::sequences::parse(&words, text)? {
+        return Ok(Some(OwnStatement::Sequence(Box::new(statement))));
     }
     let own = match (word(0).as_str(), word(1).as_str()) {
         ("COPY", _) => match super::copy::parse(&words, text)? {

@@ -154,15 +154,17 @@ pub(super) fn parse(tokens: &[&TokenWithSpan], text: &str) -> Result<Option<Role
     Ok(Some(statement))
 }
 
-struct Reader<'a> {
-    tokens: &'a [&'a TokenWithSpan],
-    at: usize,
-    text: &'a str,
+/// Reads the tokens of a statement one after the other.
+pub(super) struct Reader<'a> {
+    pub(super) tokens: &'a [&'a TokenWithSpan],
+    /// The next token.
+    pub(super) at: usize,
+    pub(super) text: &'a str,
 }
 
 impl Reader<'_> {
     /// The unquoted word `ahead` tokens on, upper case; empty for anything else.
-    fn word(&self, ahead: usize) -> String {
+    pub(super) fn word(&self, ahead: usize) -> String {
         match self.tokens.get(self.at + ahead).map(|token| &token.token) {
             Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
             _ => String::new(),
@@ -176,17 +178,17 @@ impl Reader<'_> {
         })
     }
 
-    fn skip(&mut self, wanted: &str) -> bool {
+    pub(super) fn skip(&mut self, wanted: &str) -> bool {
         let found = self.word(0) == wanted;
         self.at += usize::from(found);
         found
     }
 
-    fn expect(&mut self, wanted: &str) -> Result<bool, PgError> {
+    pub(super) fn expect(&mut self, wanted: &str) -> Result<bool, PgError> {
         if self.skip(wanted) { Ok(true) } else { Err(self.error()) }
     }
 
-    fn error(&self) -> PgError {
+    pub(super) fn error(&self) -> PgError {
         match self.tokens.get(self.at) {
             Some(token) => unexpected(token, self.text),
             None => PgError::new(tributary_pg::sqlstate::SYNTAX_ERROR, "syntax error at end of input").at(self
@@ -197,11 +199,11 @@ impl Reader<'_> {
         }
     }
 
-    fn end(&self) -> Result<(), PgError> {
+    pub(super) fn end(&self) -> Result<(), PgError> {
         if self.at < self.tokens.len() { Err(self.error()) } else { Ok(()) }
     }
 
-    fn name(&mut self) -> Result<String, PgError> {
+    pub(super) fn name(&mut self) -> Result<String, PgError> {
         let name = match self.tokens.get(self.at).map(|token| &token.token) {
             Some(Token::Word(word)) if word.quote_style.is_some() => word.value.clone(),
             Some(Token::Word(word)) => word.value.to_lowercase(),

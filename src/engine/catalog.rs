@@ -20,7 +20,7 @@ use tributary_pg::sqlstate;
 
 pub use objects::{
     ColumnObject, ConstraintKind, ConstraintObject, ForeignKey, IndexObject, Membership, RoleObject, SchemaObject,
-    TableObject, ViewObject,
+    SequenceObject, TableObject, ViewObject,
 };
 
 /// OIDs of PostgreSQL's own schemas and roles.
@@ -50,6 +50,8 @@ pub enum Relation {
     Table(Arc<TableObject>),
     /// A view.
     View(Arc<ViewObject>),
+    /// A sequence.
+    Sequence(Arc<SequenceObject>),
     /// A relation of pg_catalog, information_schema or tributary that the server itself fills.
     System(Arc<str>, Arc<str>),
 }
@@ -65,6 +67,8 @@ pub enum CatalogObject {
     View(Arc<ViewObject>),
     /// A role.
     Role(Arc<RoleObject>),
+    /// A sequence.
+    Sequence(Arc<SequenceObject>),
 }
 
 impl CatalogObject {
@@ -75,6 +79,7 @@ impl CatalogObject {
             Self::Table(table) => table.oid,
             Self::View(view) => view.oid,
             Self::Role(role) => role.oid,
+            Self::Sequence(sequence) => sequence.oid,
         }
     }
 
@@ -85,6 +90,7 @@ impl CatalogObject {
             Self::Table(_) => 2,
             Self::View(_) => 3,
             Self::Role(_) => 4,
+            Self::Sequence(_) => 5,
         }
     }
 
@@ -100,6 +106,7 @@ impl CatalogObject {
             2 => read(body).map(Self::Table),
             3 => read(body).map(Self::View),
             4 => read(body).map(Self::Role),
+            5 => read(body).map(Self::Sequence),
             _ => Err(PgError::new(sqlstate::DATA_CORRUPTED, format!("catalog object has unknown kind {kind}"))),
         }
     }
@@ -111,6 +118,7 @@ impl CatalogObject {
             Self::Table(table) => serde_json::to_vec(table.as_ref()),
             Self::View(view) => serde_json::to_vec(view.as_ref()),
             Self::Role(role) => serde_json::to_vec(role.as_ref()),
+            Self::Sequence(sequence) => serde_json::to_vec(sequence.as_ref()),
         };
         body.map_err(|error| PgError::internal(format!("catalog object cannot be written: {error}")))
     }
@@ -122,6 +130,7 @@ impl CatalogObject {
             (Self::Table(a), Self::Table(b)) => Arc::ptr_eq(a, b),
             (Self::View(a), Self::View(b)) => Arc::ptr_eq(a, b),
             (Self::Role(a), Self::Role(b)) => Arc::ptr_eq(a, b),
+            (Self::Sequence(a), Self::Sequence(b)) => Arc::ptr_eq(a, b),
             _ => false,
         }
     }
@@ -136,7 +145,7 @@ macro_rules! into_object {
         }
     )*};
 }
-into_object!(Schema: SchemaObject, Table: TableObject, View: ViewObject, Role: RoleObject);
+into_object!(Schema: SchemaObject, Table: TableObject, View: ViewObject, Role: RoleObject, Sequence: SequenceObject);
 
 /// All objects at one moment.
 #[derive(Clone, Debug, Default)]
@@ -151,7 +160,9 @@ pub struct Catalog {
     pub views: BTreeMap<u32, Arc<ViewObject>>,
     /// Roles by OID, the predefined ones included.
     pub roles: BTreeMap<u32, Arc<RoleObject>>,
-    /// (schema, relation name) to the OID of the table or view; for an index, of its table.
+    /// Sequences by OID.
+    pub sequences: BTreeMap<u32, Arc<SequenceObject>>,
+    /// (schema, relation name) to the OID of the table, view or sequence; for an index, of its table.
     pub relation_names: HashMap<(u32, String), u32>,
 }
 
@@ -214,6 +225,10 @@ impl Catalog {
             CatalogObject::Role(role) => {
                 self.roles.insert(oid, role);
             }
+            CatalogObject::Sequence(sequence) => {
+                self.relation_names.insert((sequence.schema, sequence.name.clone()), oid);
+                self.sequences.insert(oid, sequence);
+            }
             CatalogObject::View(view) => {
                 self.relation_names.insert((view.schema, view.name.clone()), oid);
                 self.views.insert(oid, view);
@@ -235,6 +250,9 @@ impl Catalog {
         if let Some(view) = self.views.remove(&oid) {
             self.relation_names.remove(&(view.schema, view.name.clone()));
         }
+        if let Some(sequence) = self.sequences.remove(&oid) {
+            self.relation_names.remove(&(sequence.schema, sequence.name.clone()));
+        }
         if let Some(table) = self.tables.remove(&oid) {
             self.relation_names.remove(&(table.schema, table.name.clone()));
             for index in &table.indexes {
@@ -250,6 +268,7 @@ impl Catalog {
             .or_else(|| self.views.get(&oid).map(|view| CatalogObject::View(Arc::clone(view))))
             .or_else(|| self.schemas.get(&oid).map(|schema| CatalogObject::Schema(Arc::clone(schema))))
             .or_else(|| self.roles.get(&oid).map(|role| CatalogObject::Role(Arc::clone(role))))
+            .or_else(|| self.sequences.get(&oid).map(|sequence| CatalogObject::Sequence(Arc::clone(sequence))))
     }
 
     /// Is there an object with this OID?
@@ -258,6 +277,7 @@ impl Catalog {
             || self.views.contains_key(&oid)
             || self.schemas.contains_key(&oid)
             || self.roles.contains_key(&oid)
+            || self.sequences.contains_key(&oid)
     }
 
     /// A schema by name.
@@ -275,7 +295,7 @@ impl Catalog {
         self.roles.values().find(|role| role.name == name)
     }
 
-    /// Is the name of a table, view or index taken in a schema?
+    /// Is the name of a table, view, sequence or index taken in a schema?
     pub fn relation_exists(&self, schema: u32, name: &str) -> bool {
         self.relation_names.contains_key(&(schema, name.to_owned()))
     }
@@ -306,7 +326,8 @@ impl Catalog {
                 .get(oid)
                 .filter(|table| table.name == name)
                 .map(|table| Relation::Table(Arc::clone(table)))
-                .or_else(|| self.views.get(oid).map(|view| Relation::View(Arc::clone(view))));
+                .or_else(|| self.views.get(oid).map(|view| Relation::View(Arc::clone(view))))
+                .or_else(|| self.sequences.get(oid).map(|sequence| Relation::Sequence(Arc::clone(sequence))));
         }
         super::system::exists(&schema.name, name)
             .then(|| Relation::System(Arc::from(schema.name.as_str()), Arc::from(name)))
@@ -316,6 +337,7 @@ impl Catalog {
     pub fn resolve(&self, search_path: &[String], schema: Option<&str>, name: &str) -> Result<Relation, PgError> {
         match schema {
             Some(schema_name) => {
+                let schema_name = own_temporary(schema_name, search_path);
                 let schema = self.schema(schema_name).ok_or_else(|| {
                     PgError::new(sqlstate::UNDEFINED_TABLE, format!("relation \"{schema_name}.{name}\" does not exist"))
                 })?;
@@ -340,6 +362,15 @@ impl Catalog {
         PgError::new(sqlstate::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"))
             .hint_opt(nearest(name, candidates).map(|near| format!("Perhaps you meant \"{near}\".")))
     }
+}
+
+/// Begins the name of a session's schema for temporary objects.
+pub const TEMPORARY_PREFIX: &str = "pg_temp_";
+
+/// What `pg_temp` means in a session.
+pub fn own_temporary<'a>(schema: &'a str, search_path: &'a [String]) -> &'a str {
+    let own = || search_path.iter().find(|name| name.starts_with(TEMPORARY_PREFIX));
+    if schema == "pg_temp" { own().map_or(schema, String::as_str) } else { schema }
 }
 
 /// Schemas that are not stored: they hold what the program brings.

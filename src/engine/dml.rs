@@ -264,6 +264,9 @@ pub(super) fn target(view: &ReadView, name: &ObjectName) -> Result<Arc<TableObje
         Relation::View(object) => {
             Err(PgError::unsupported(format!("writing to view \"{}\" is not supported", object.name)))
         }
+        Relation::Sequence(object) => {
+            Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("cannot change sequence \"{}\"", object.name)))
+        }
         Relation::System(_, name) => Err(PgError::new(
             sqlstate::INSUFFICIENT_PRIVILEGE,
             format!("permission denied: \"{name}\" is a system catalog"),

@@ -208,6 +208,7 @@ impl ContextProvider for Planner<'_> {
         match relation {
             Relation::Table(object) => table::source(&object, self.view),
             Relation::View(object) => self.view_source(&object),
+            Relation::Sequence(object) => system::sequence_source(&object, self.view),
             Relation::System(schema, name) => self.system_source(&schema, &name),
         }
         .map_err(external)

@@ -15,10 +15,11 @@ use tributary_store::Txn;
 
 use super::activity::{BackendGuard, BackendState, StatementToken};
 use super::catalog::ddl::DdlDone;
-use super::catalog::{Catalog, lookup_path, stored};
+use super::catalog::{Catalog, SchemaObject, TEMPORARY_PREFIX, lookup_path, stored};
 use super::named::{NamedObjects, PreparedEntry};
 use super::planner::ReadView;
 use super::prepared::{Dependencies, Outcome, Portal, PortalState, Prepared};
+use super::sequences::SessionSequences;
 use super::session_vars::SessionVars;
 use super::settings::{REPORTED, Settings};
 use super::state_pool::PooledState;
@@ -62,6 +63,7 @@ pub struct Session {
     pub(super) prepared: HashMap<String, Arc<Prepared>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) named: Arc<Mutex<NamedObjects>>,
+    sequences: Arc<Mutex<SessionSequences>>,
     notices: Vec<PgError>,
     token: StatementToken,
     /// The statement has not read yet: under READ COMMITTED it takes the newest snapshot.
@@ -98,6 +100,7 @@ impl Session {
             prepared: HashMap::new(),
             portals: HashMap::new(),
             named: Arc::default(),
+            sequences: Arc::default(),
             notices: Vec::new(),
             token: StatementToken::default(),
             fresh_snapshot: true,
@@ -494,7 +497,24 @@ impl Session {
     }
 
     fn lookup_path(&self, current_user: &str) -> Vec<String> {
-        lookup_path(&self.settings().get("search_path").unwrap_or_default(), current_user)
+        let mut path = lookup_path(&self.settings().get("search_path").unwrap_or_default(), current_user);
+        // Searched first unless named, whether or not the schema exists yet.
+        let own = format!("{TEMPORARY_PREFIX}{}", self.backend.pid);
+        match path.iter().position(|name| name == "pg_temp") {
+            Some(index) => path[index] = own,
+            None => path.insert(0, own),
+        }
+        path
+    }
+
+    /// The session's schema for temporary objects, if it has one.
+    pub(super) fn temporary_schema(&self) -> Option<Arc<SchemaObject>> {
+        self.catalog().schema(&format!("{TEMPORARY_PREFIX}{}", self.backend.pid)).cloned()
+    }
+
+    /// DISCARD SEQUENCES.
+    pub(super) fn forget_sequences(&mut self) {
+        self.sequences.lock().unwrap_or_else(PoisonError::into_inner).forget();
     }
 
     fn vars(&self, transaction_started_at: SystemTime) -> SessionVars {
@@ -512,6 +532,7 @@ impl Session {
             statement_started_at: SystemTime::now(),
             settings: Arc::clone(&self.settings),
             named: Arc::clone(&self.named),
+            sequences: Arc::clone(&self.sequences),
         }
     }
 

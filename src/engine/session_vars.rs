@@ -13,8 +13,9 @@ use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, Ex
 
 use super::Engine;
 use super::activity::Backend;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, TEMPORARY_PREFIX};
 use super::named::NamedObjects;
+use super::sequences::SessionSequences;
 use super::settings::Settings;
 use super::system::SessionNames;
 
@@ -39,6 +40,8 @@ pub struct SessionVars {
     pub search_path: Arc<[String]>,
     /// The settings; `set_config` changes them.
     pub settings: Arc<Mutex<Settings>>,
+    /// currval and lastval.
+    pub sequences: Arc<Mutex<SessionSequences>>,
     /// Prepared statements and cursors as the views show them.
     pub named: Arc<Mutex<NamedObjects>>,
 }
@@ -55,6 +58,7 @@ impl Default for SessionVars {
             catalog: Arc::default(),
             search_path: Arc::from([]),
             settings: Arc::default(),
+            sequences: Arc::default(),
             named: Arc::default(),
         }
     }
@@ -76,6 +80,11 @@ impl SessionVars {
     pub fn table_bytes(&self, table: u32) -> i64 {
         let bytes = self.engine.as_ref().and_then(|engine| engine.table_bytes(table)).unwrap_or(0);
         i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
+
+    /// Name of the session's schema for temporary objects.
+    pub(crate) fn temporary_schema(&self) -> String {
+        format!("{TEMPORARY_PREFIX}{}", self.backend.as_ref().map_or(0, |backend| backend.pid))
     }
 
     /// A setting's value.

@@ -155,6 +155,7 @@ async fn run_own(session: &mut Session, own: &OwnStatement) -> Result<Outcome, P
         OwnStatement::SessionAuthorization(role) => settings::session_authorization(session, role.as_deref()),
         OwnStatement::Reset(name) => settings::reset(session, name.as_deref()),
         OwnStatement::Role(statement) => ddl::run_role(session, statement),
+        OwnStatement::Sequence(statement) => ddl::run_sequence(session, statement),
         OwnStatement::SetConstraints => Ok(Outcome::Done("SET CONSTRAINTS".to_owned())),
         OwnStatement::Empty => Ok(Outcome::Empty),
         OwnStatement::Do(body) if body.trim().is_empty() => Ok(Outcome::Done("DO".to_owned())),

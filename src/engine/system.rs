@@ -19,13 +19,15 @@ pub(super) mod views;
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::TableSource;
 use tributary_pg::error::{PgError, PgResult};
-use tributary_pg::sqlstate;
+use tributary_pg::{sqlstate, types};
 
-use super::catalog::{Membership, RoleObject};
+use super::catalog::{Catalog, Membership, RoleObject, SequenceObject};
 use super::planner::ReadView;
 pub(super) use functions::list_form;
 use provider::ComputedTable;
@@ -70,6 +72,35 @@ pub(super) fn source(schema: &str, name: &str, view: &ReadView, trusted: bool) -
     };
     let table = ComputedTable::new(relation.name, Arc::clone(&relation.arrow), Arc::new(source));
     Ok(provider_as_source(Arc::new(table)))
+}
+
+/// Columns of a sequence read as a relation, and their types.
+pub(super) const SEQUENCE_COLUMNS: [(&str, u32); 3] =
+    [("last_value", types::oid::INT8), ("log_cnt", types::oid::INT8), ("is_called", types::oid::BOOL)];
+
+/// The one row of a sequence.
+pub(super) fn sequence_source(sequence: &Arc<SequenceObject>, view: &ReadView) -> PgResult<Arc<dyn TableSource>> {
+    let fields =
+        SEQUENCE_COLUMNS.map(|(name, of)| types::known(of).field(name, -1).map(|one| one.with_nullable(false)));
+    let schema = Arc::new(Schema::new(fields.into_iter().collect::<PgResult<Vec<_>>>()?));
+    let (sequence, engine) = (Arc::clone(sequence), view.vars.engine.clone());
+    let made = Arc::clone(&schema);
+    let source = move || {
+        let engine = engine.as_ref().ok_or_else(|| PgError::internal("a sequence is read outside an engine"))?;
+        let position = engine.sequences().position(engine.store(), &sequence)?;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![position.value])),
+            Arc::new(Int64Array::from(vec![0])),
+            Arc::new(BooleanArray::from(vec![position.called])),
+        ];
+        RecordBatch::try_new(Arc::clone(&made), columns).map_err(|error| PgError::internal(error.to_string()))
+    };
+    Ok(provider_as_source(Arc::new(ComputedTable::new("sequence", schema, Arc::new(source)))))
+}
+
+/// OID of a relation by its perhaps qualified name; 42P01.
+pub(super) fn find_relation_oid(catalog: &Catalog, path: &[String], name: &str) -> PgResult<u32> {
+    functions::names::relation_oid(catalog, path, name)
 }
 
 /// System-information functions.

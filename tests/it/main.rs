@@ -18,6 +18,7 @@ mod power_cut;
 mod raw_client;
 mod readme;
 mod scan;
+mod sequences;
 mod sessions;
 mod tidy;
 mod wire;

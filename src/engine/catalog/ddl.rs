@@ -12,6 +12,7 @@ mod drop;
 mod index;
 mod role;
 mod schema;
+mod sequence;
 mod view;
 
 use std::collections::BTreeSet;
@@ -22,10 +23,13 @@ use tributary_pg::sqlstate;
 use tributary_pg::types::{self, TypeRef};
 
 use super::deparse::fold;
-use super::{Catalog, CatalogObject, RoleObject, SchemaObject, oid};
+use super::{Catalog, CatalogObject, RoleObject, SchemaObject, SequenceObject, TEMPORARY_PREFIX, oid};
 use crate::dialect::sqlparser::ast::{DataType, Expr, Ident, ObjectName, Statement};
+use crate::dialect::sqlparser::dialect::PostgreSqlDialect;
+use crate::dialect::sqlparser::parser::Parser;
 
 pub use create_table::TablePlan;
+pub(in crate::engine) use sequence::next_of;
 
 /// Longest name in bytes, as NAMEDATALEN - 1.
 pub const NAME_BYTES_MAX: usize = 63;
@@ -51,6 +55,12 @@ pub trait DdlHost {
 
     /// A timestamp with time zone as the session reads it, in microseconds since 1970.
     fn parse_time(&mut self, text: &str) -> PgResult<i64>;
+
+    /// Where a sequence stands: its last value, and whether it was given.
+    fn sequence_position(&mut self, sequence: &SequenceObject) -> PgResult<(i64, bool)>;
+
+    /// Name of the session's schema for temporary objects.
+    fn temporary_schema(&self) -> String;
 
     /// Has the table any row, as far as this transaction sees?
     fn has_rows(&mut self, table: u32) -> PgResult<bool>;
@@ -141,9 +151,13 @@ impl<'a> Ddl<'a> {
         self.catalog.insert(object);
     }
 
+    /// Drops an object, and with a table the sequences its columns own.
     fn take(&mut self, oid: u32) {
-        self.touched.insert(oid);
-        self.catalog.remove(oid);
+        let owned = self.catalog.sequences.values().filter(|sequence| sequence.owned_by.is_some_and(|o| o.0 == oid));
+        for oid in owned.map(|sequence| sequence.oid).chain([oid]).collect::<Vec<_>>() {
+            self.touched.insert(oid);
+            self.catalog.remove(oid);
+        }
     }
 
     fn notice(&mut self, error: PgError) {
@@ -156,20 +170,51 @@ impl<'a> Ddl<'a> {
     }
 
     /// The schema a new object of this name goes to, and its own name.
-    fn creation_schema(&self, name: &ObjectName) -> PgResult<(Arc<SchemaObject>, String)> {
+    fn creation_schema(&mut self, name: &ObjectName) -> PgResult<(Arc<SchemaObject>, String)> {
         let (schema, own) = split_name(name)?;
+        self.creation_place(schema, own, false)
+    }
+
+    /// The same for a name that is read already; `temporary` objects go to the session's own schema.
+    fn creation_place(
+        &mut self,
+        schema: Option<String>,
+        own: String,
+        temporary: bool,
+    ) -> PgResult<(Arc<SchemaObject>, String)> {
+        if temporary || schema.as_deref() == Some("pg_temp") {
+            return match schema.as_deref() {
+                None | Some("pg_temp") => Ok((self.temporary_schema()?, own)),
+                Some(_) => Err(PgError::new(
+                    sqlstate::INVALID_TABLE_DEFINITION,
+                    "cannot create temporary relation in non-temporary schema",
+                )),
+            };
+        }
         let found = match &schema {
             Some(schema) => self.schema(schema)?,
             None => self
                 .search_path
                 .iter()
                 .filter(|name| name.as_str() != "pg_catalog" && name.as_str() != "tributary")
+                .filter(|name| !name.starts_with(TEMPORARY_PREFIX))
                 .find_map(|name| self.catalog.schema(name))
                 .cloned()
                 .ok_or_else(|| PgError::new(sqlstate::UNDEFINED_SCHEMA, "no schema has been selected to create in"))?,
         };
         self.may_create_in(&found)?;
         Ok((found, own))
+    }
+
+    /// The session's schema for temporary objects, made when it is first needed.
+    fn temporary_schema(&mut self) -> PgResult<Arc<SchemaObject>> {
+        let name = self.host.temporary_schema();
+        if let Some(schema) = self.catalog.schema(&name) {
+            return Ok(Arc::clone(schema));
+        }
+        let oid = self.host.new_oid()?;
+        self.put(SchemaObject { oid, name: name.clone(), owner: oid::BOOTSTRAP_ROLE, acl: None, comment: None });
+        self.schema(&name)
     }
 
     /// A schema by name, or 3F000.
@@ -181,7 +226,7 @@ impl<'a> Ddl<'a> {
     }
 
     fn may_create_in(&self, schema: &SchemaObject) -> PgResult<()> {
-        if is_system_schema(schema.oid) {
+        if is_system_schema(schema.oid) || schema.name.starts_with(TEMPORARY_PREFIX) {
             return Err(PgError::new(
                 sqlstate::INSUFFICIENT_PRIVILEGE,
                 format!("permission denied for schema {}", schema.name),
@@ -293,17 +338,20 @@ fn truncate(text: &str, bytes: usize) -> &str {
 /// Type and typmod of a column definition.
 pub fn column_type(data_type: &DataType) -> PgResult<(TypeRef, i32)> {
     let text = data_type.to_string();
-    let folded = text.to_ascii_lowercase();
-    if matches!(folded.as_str(), "serial" | "bigserial" | "smallserial" | "serial2" | "serial4" | "serial8") {
-        return Err(PgError::unsupported(format!("type {folded} is not supported yet"))
-            .hint("Declare an integer column and give its values."));
-    }
     let (ty, typmod) = types::parse_type(&text)?;
     if ty.typtype == 'p' {
         return Err(PgError::new(sqlstate::INVALID_TABLE_DEFINITION, format!("column has pseudo-type {}", ty.display)));
     }
     ty.arrow_type(typmod)?;
     Ok((ty, typmod))
+}
+
+/// An expression made here.
+fn parsed(text: &str) -> PgResult<Expr> {
+    Parser::new(&PostgreSqlDialect {})
+        .try_with_sql(text)
+        .and_then(|mut parser| parser.parse_expr())
+        .map_err(|error| PgError::internal(format!("expression {text} cannot be read: {error}")))
 }
 
 fn names(idents: &[Ident]) -> Vec<String> {

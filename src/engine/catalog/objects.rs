@@ -96,6 +96,12 @@ pub struct ColumnObject {
     /// OID of the pg_attrdef row; 0 without a default.
     #[serde(default)]
     pub default_oid: u32,
+    /// GENERATED AS IDENTITY: `a` for ALWAYS, `d` for BY DEFAULT.
+    #[serde(default)]
+    pub identity: Option<char>,
+    /// OID of the sequence behind an identity; 0 without one.
+    #[serde(default)]
+    pub identity_sequence: u32,
     /// Dropped columns keep their number.
     #[serde(default)]
     pub dropped: bool,
@@ -245,6 +251,74 @@ impl TableObject {
     /// The primary key.
     pub fn primary_key(&self) -> Option<&ConstraintObject> {
         self.constraints.iter().find(|constraint| constraint.kind == ConstraintKind::PrimaryKey)
+    }
+}
+
+/// CREATE SEQUENCE. Where it stands is kept in the store under `state`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceObject {
+    /// OID.
+    pub oid: u32,
+    /// Schema.
+    pub schema: u32,
+    /// Name.
+    pub name: String,
+    /// Owning role.
+    pub owner: u32,
+    /// smallint, integer or bigint.
+    pub type_oid: u32,
+    /// START WITH.
+    pub start: i64,
+    /// INCREMENT BY.
+    pub increment: i64,
+    /// MINVALUE.
+    pub min: i64,
+    /// MAXVALUE.
+    pub max: i64,
+    /// CACHE, recorded and shown.
+    pub cache: i64,
+    /// CYCLE.
+    pub cycle: bool,
+    /// OWNED BY: table and attnum.
+    #[serde(default)]
+    pub owned_by: Option<(u32, i16)>,
+    /// Behind an identity column.
+    #[serde(default)]
+    pub identity: bool,
+    /// Number of its state: another one after each RESTART.
+    pub state: u32,
+    /// The first value of that state.
+    pub first: i64,
+    /// Rights as aclitem texts, `None` for the default.
+    #[serde(default)]
+    pub acl: Option<Vec<String>>,
+    /// COMMENT ON.
+    #[serde(default)]
+    pub comment: Option<String>,
+}
+
+impl SequenceObject {
+    /// A sequence with default options.
+    pub fn plain(oid: u32, schema: u32, name: String, owner: u32) -> Self {
+        Self {
+            oid,
+            schema,
+            name,
+            owner,
+            type_oid: tributary_pg::types::oid::INT8,
+            start: 1,
+            increment: 1,
+            min: 1,
+            max: i64::MAX,
+            cache: 1,
+            cycle: false,
+            owned_by: None,
+            identity: false,
+            state: oid,
+            first: 1,
+            acl: None,
+            comment: None,
+        }
     }
 }
 

@@ -143,6 +143,7 @@ fn check_names(catalog: &Catalog, object: &CatalogObject) -> PgResult<()> {
             check_place(catalog, table.schema, names)
         }
         CatalogObject::View(view) => check_place(catalog, view.schema, std::iter::once(&view.name)),
+        CatalogObject::Sequence(sequence) => check_place(catalog, sequence.schema, std::iter::once(&sequence.name)),
         _ => Ok(()),
     }
 }

@@ -253,6 +253,9 @@ fn target(view: &ReadView, schema: Option<&str>, name: &str) -> Result<Arc<Table
             Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("cannot copy to view \"{}\"", view.name))
                 .hint("To enable copying to a view, provide an INSTEAD OF INSERT trigger."))
         }
+        Relation::Sequence(sequence) => {
+            Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("cannot copy to sequence \"{}\"", sequence.name)))
+        }
         Relation::System(_, name) => Err(PgError::new(
             sqlstate::INSUFFICIENT_PRIVILEGE,
             format!("permission denied: \"{name}\" is a system catalog"),

@@ -17,6 +17,7 @@ use crate::dialect::sqlparser::ast::{
 use crate::dialect::sqlparser::tokenizer::Location;
 use crate::dialect::{Ast, parse};
 use crate::engine::catalog::ColumnObject;
+use crate::engine::catalog::ddl::next_of;
 use crate::engine::scan::ADDR;
 
 /// Schema name by which only the planner of a write knows its target. It cannot clash: control characters are
@@ -178,11 +179,12 @@ pub(in crate::engine) fn expression(text: &str) -> Result<Expr, PgError> {
     Err(PgError::internal(format!("a stored expression does not parse: {text}")))
 }
 
-/// The value of a column that is not given: its default, else NULL.
+/// The value of a column that is not given: the next of its sequence, its default, else NULL.
 pub(super) fn default_of(column: &ColumnObject) -> Result<Expr, PgError> {
-    let value = match &column.default {
-        Some(text) => expression(text)?,
-        None => null(),
+    let value = match (&column.default, column.identity) {
+        (_, Some(_)) => expression(&next_of(column.identity_sequence))?,
+        (Some(text), None) => expression(text)?,
+        (None, None) => null(),
     };
     Ok(assigned(value, column))
 }

@@ -99,12 +99,22 @@ pub(super) fn new_row(
         let place = values.iter().position(|(attnum, _)| *attnum == column.attnum);
         let value = match place.map(|place| values.swap_remove(place).1) {
             Some(value) if ast::is_default(&value) => ast::default_of(column)?,
+            Some(_) if column.identity == Some('a') => {
+                let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
+                return Err(generated_always(message, column));
+            }
             Some(value) => ast::assigned(value, column),
             None => ast::column(name, &column.name),
         };
         Ok(ast::named(value, &column.name))
     };
     table.live_columns().map(item).collect()
+}
+
+/// 428C9 for a value given to GENERATED ALWAYS AS IDENTITY.
+pub(super) fn generated_always(message: String, column: &ColumnObject) -> PgError {
+    let detail = format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name);
+    PgError::new(sqlstate::GENERATED_ALWAYS, message).detail(detail)
 }
 
 /// Columns set and their expressions. `(a, b) = (1, 2)` is taken apart.

@@ -7,13 +7,14 @@ use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::ast::{self, folded};
-use super::change::{new_row, new_values, no_aggregate};
+use super::change::{generated_always, new_row, new_values, no_aggregate};
 use super::{Queries, WriteKind, target};
 use crate::dialect::sqlparser::ast::{
     ConflictTarget, DoUpdate, Expr, Insert, ObjectName, OnConflictAction, OnInsert, Query, SelectItem, SetExpr,
     Spanned, Statement as Sql, TableFactor, TableObject as InsertTarget, Value, With,
 };
 use crate::dialect::sqlparser::tokenizer::Location;
+use crate::dialect::{Overriding, overriding};
 use crate::engine::catalog::{ColumnObject, ConstraintKind, IndexObject, TableObject};
 use crate::engine::planner::Planner;
 
@@ -45,8 +46,8 @@ pub(super) fn queries(
         return Err(PgError::new(sqlstate::SYNTAX_ERROR, "INSERT needs the name of a table"));
     };
     let table = target(planner.view, name)?;
-    let targets =
-        Targets { columns: target_columns(planner, &table, &insert.columns)?, named: &insert.columns, planner };
+    let columns = target_columns(planner, &table, &insert.columns)?;
+    let targets = Targets { columns, named: &insert.columns, overriding: overriding(insert), planner };
     let input = match &insert.source {
         None => ast::values(vec![row_of(&table, &targets, Vec::new())?]),
         Some(source) => match source.body.as_ref() {
@@ -76,6 +77,7 @@ struct Targets<'a> {
     columns: Vec<&'a ColumnObject>,
     /// As named in the statement; empty if it names none.
     named: &'a [ObjectName],
+    overriding: Option<Overriding>,
     planner: &'a Planner<'a>,
 }
 
@@ -134,7 +136,14 @@ fn row_of(table: &TableObject, targets: &Targets<'_>, given: Vec<Expr>) -> Resul
         .map(|column| {
             let place = targets.columns.iter().position(|target| target.attnum == column.attnum);
             match place.and_then(|place| given.get_mut(place)).and_then(Option::take) {
-                Some(expr) if !ast::is_default(&expr) => Ok(ast::assigned(expr, column)),
+                Some(expr) if !ast::is_default(&expr) => match (column.identity, targets.overriding) {
+                    (Some(_), Some(Overriding::User)) => ast::default_of(column),
+                    (Some('a'), None) => {
+                        let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+                        Err(generated_always(message, column).hint("Use OVERRIDING SYSTEM VALUE to override."))
+                    }
+                    _ => Ok(ast::assigned(expr, column)),
+                },
                 _ => ast::default_of(column),
             }
         })

@@ -13,12 +13,13 @@ use super::made_rows::{Role, over_rows};
 use super::memory::Kept;
 use super::sink::Sink;
 use super::{WritePlan, ast};
-use crate::dialect::sqlparser::ast::{ObjectName, Truncate};
+use crate::dialect::sqlparser::ast::{ObjectName, Truncate, TruncateIdentityOption};
 use crate::engine::catalog::{Relation, TableObject};
 use crate::engine::planner::ReadView;
 use crate::engine::prepared::{Action, Outcome, Portal};
 use crate::engine::row_stream::RowStream;
 use crate::engine::session::Session;
+use crate::engine::statement::ddl::with_ddl;
 use crate::engine::statement::query::{planned_in, with_parameters};
 use crate::engine::statement::transactions;
 use crate::engine::store_error::store_error;
@@ -104,7 +105,7 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
 }
 
 async fn statement(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
-    begin(session, write.kind.verb())?;
+    begin(session, std::slice::from_ref(&write.table), write.kind.verb())?;
     let token = session.token().clone();
     // Everything the statement reads, RETURNING included, is as it was before the statement.
     let view = session.read_view();
@@ -145,11 +146,13 @@ async fn statement(session: &mut Session, portal: &mut Portal, write: &WritePlan
     Ok(Ran { outcome, count, plan })
 }
 
-/// 25006 in a read-only transaction.
-fn begin(session: &mut Session, verb: &str) -> Result<(), PgError> {
+/// 25006 in a read-only transaction, but for temporary tables.
+fn begin(session: &mut Session, tables: &[Arc<TableObject>], verb: &str) -> Result<(), PgError> {
+    let temporary = session.temporary_schema().map(|schema| schema.oid);
+    let permanent = tables.iter().any(|table| Some(table.schema) != temporary);
     let transaction = session.ensure_transaction();
     transaction.queried = true;
-    if transaction.read_only {
+    if transaction.read_only && permanent {
         return Err(PgError::new(
             sqlstate::READ_ONLY_SQL_TRANSACTION,
             format!("cannot execute {verb} in a read-only transaction"),
@@ -171,11 +174,16 @@ async fn collected(mut rows: RowStream, kept: Kept) -> Result<RowStream, PgError
 
 /// TRUNCATE t, ...
 pub(in crate::engine) fn truncate(session: &mut Session, truncate: &Truncate) -> Result<Outcome, PgError> {
-    begin(session, "TRUNCATE TABLE")?;
     let view = session.read_view();
     let tables = truncate.table_names.iter().map(|table| truncated(&view, &table.name));
-    for table in tables.collect::<Result<Vec<_>, _>>()? {
+    let tables = tables.collect::<Result<Vec<_>, _>>()?;
+    begin(session, &tables, "TRUNCATE TABLE")?;
+    for table in &tables {
         session.store_transaction().truncate(table.oid).map_err(store_error)?;
+    }
+    if truncate.identity == Some(TruncateIdentityOption::Restart) {
+        let tables: Vec<u32> = tables.iter().map(|table| table.oid).collect();
+        return with_ddl(session, "TRUNCATE TABLE", |ddl| ddl.restart_owned(&tables));
     }
     Ok(Outcome::Done("TRUNCATE TABLE".to_owned()))
 }
@@ -185,7 +193,9 @@ fn truncated(view: &ReadView, name: &ObjectName) -> Result<Arc<TableObject>, PgE
     let (schema, name) = ast::split_name(name)?;
     match view.catalog.resolve(&view.search_path, schema.as_deref(), &name)? {
         Relation::Table(table) => Ok(table),
-        Relation::View(_) => Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table"))),
+        Relation::View(_) | Relation::Sequence(_) => {
+            Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table")))
+        }
         Relation::System(_, name) => Err(PgError::new(
             sqlstate::INSUFFICIENT_PRIVILEGE,
             format!("permission denied: \"{name}\" is a system catalog"),

@@ -8,9 +8,9 @@ use tributary_pg::sqlstate;
 use tributary_pg::types::format_type;
 
 use crate::dialect::sqlparser::ast::{Expr, Statement as Sql};
-use crate::dialect::{self, Ast, RoleStatement};
+use crate::dialect::{self, Ast, RoleStatement, SequenceStatement};
 use crate::engine::catalog::ddl::{Ddl, DdlDone, DdlHost, ViewColumn};
-use crate::engine::catalog::{Catalog, RoleObject, TableObject, lookup_path};
+use crate::engine::catalog::{Catalog, RoleObject, SequenceObject, TableObject};
 use crate::engine::pg;
 use crate::engine::planner::{Planner, ReadView};
 use crate::engine::prepared::Outcome;
@@ -51,6 +51,16 @@ pub(super) fn run_role(session: &mut Session, statement: &RoleStatement) -> Resu
     with_ddl(session, verb, |ddl| ddl.run_role(statement))
 }
 
+/// Runs a statement about sequences.
+pub(super) fn run_sequence(session: &mut Session, statement: &SequenceStatement) -> Result<Outcome, PgError> {
+    let verb = match statement {
+        SequenceStatement::Create { .. } => "CREATE SEQUENCE",
+        SequenceStatement::Alter { .. } => "ALTER SEQUENCE",
+        SequenceStatement::Identity { .. } => "ALTER TABLE",
+    };
+    with_ddl(session, verb, |ddl| ddl.run_sequence(statement))
+}
+
 /// Gives a closure the statement's working copy and keeps what it did with the transaction.
 pub(in crate::engine) fn with_ddl(
     session: &mut Session,
@@ -70,7 +80,7 @@ pub(in crate::engine) fn with_ddl(
     let role = current_role(&view.catalog, &view.vars.current_user)?;
     let setting = view.vars.setting("search_path").unwrap_or_default();
     let seen = Arc::clone(&view.catalog);
-    let path = lookup_path(&setting, &view.vars.current_user);
+    let path = view.search_path.clone();
     let txn = session.store_transaction();
     let (snapshot, written) = (Arc::clone(txn.snapshot()), txn.tables_written().collect());
     let mut host = Host { snapshot, written, view: &view, state: &state };
@@ -143,6 +153,16 @@ impl DdlHost for Host<'_> {
     fn view_columns(&mut self, catalog: &Catalog, query: &str) -> PgResult<Vec<ViewColumn>> {
         let plan = self.plan(Some(catalog), query)?;
         Ok(pg::output_columns(&plan).into_iter().map(|column| (column.name, column.type_oid, column.typmod)).collect())
+    }
+
+    fn sequence_position(&mut self, sequence: &SequenceObject) -> PgResult<(i64, bool)> {
+        let Some(engine) = &self.view.vars.engine else { return Ok((sequence.first, false)) };
+        let position = engine.sequences().position(engine.store(), sequence)?;
+        Ok((position.value, position.called))
+    }
+
+    fn temporary_schema(&self) -> String {
+        self.view.vars.temporary_schema()
     }
 
     fn has_rows(&mut self, table: u32) -> PgResult<bool> {

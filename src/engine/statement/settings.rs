@@ -226,7 +226,10 @@ pub(super) fn session_authorization(session: &mut Session, role: Option<&str>) -
 pub(super) fn discard(session: &mut Session, target: DiscardTarget) -> Result<Outcome, PgError> {
     let tag = match target {
         DiscardTarget::Plans => "DISCARD PLANS",
-        DiscardTarget::Sequences => "DISCARD SEQUENCES",
+        DiscardTarget::Sequences => {
+            session.forget_sequences();
+            "DISCARD SEQUENCES"
+        }
         DiscardTarget::Temp => "DISCARD TEMP",
         DiscardTarget::All => {
             if session.transaction_status() != TransactionStatus::Idle {
@@ -239,6 +242,7 @@ pub(super) fn discard(session: &mut Session, target: DiscardTarget) -> Result<Ou
             session_authorization(session, None)?;
             session.settings().reset_all();
             session.close_all_prepared();
+            session.forget_sequences();
             "DISCARD ALL"
         }
     };

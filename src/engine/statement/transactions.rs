@@ -56,8 +56,11 @@ pub(in crate::engine) async fn commit(session: &mut Session) -> Result<(), PgErr
 /// Hands the work to the store and waits. Not under the statement's token: once handed over, a commit is waited for, so
 /// that its outcome is known.
 async fn make_durable(engine: &Engine, transaction: &mut Transaction) -> Result<(), PgError> {
-    let Some(txn) = transaction.store.take().filter(Txn::has_writes) else { return Ok(()) };
+    let Some(mut txn) = transaction.store.take().filter(Txn::has_writes) else { return Ok(()) };
     let store = engine.store();
+    if let Some(changes) = &transaction.catalog {
+        engine.sequences().join_commit(&mut txn, changes)?;
+    }
     match &transaction.catalog {
         None => {
             let committed = store.commit(txn).await.map(drop);

@@ -28,7 +28,7 @@ type Build = fn(&Catalog, &mut Rows) -> PgResult<()>;
 const KEPT_MAX: usize = 128;
 
 /// The relations that are derived.
-const BUILDS: [(&str, Build); 17] = [
+const BUILDS: [(&str, Build); 18] = [
     ("pg_attrdef", constraints::attrdef),
     ("pg_attribute", relations::attribute),
     ("pg_auth_members", roles::auth_members),
@@ -42,6 +42,7 @@ const BUILDS: [(&str, Build); 17] = [
     ("pg_namespace", names::namespace),
     ("pg_proc", functions::proc),
     ("pg_rewrite", relations::rewrite),
+    ("pg_sequence", relations::sequence),
     ("pg_shdescription", names::shared_description),
     ("pg_tablespace", names::tablespace),
     ("pg_type", types::types),

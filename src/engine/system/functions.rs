@@ -10,6 +10,7 @@ mod definitions;
 mod information;
 pub(in crate::engine) mod names;
 mod rights;
+mod sequences;
 mod session;
 mod sets;
 mod sizes;
@@ -119,6 +120,7 @@ fn definitions() -> impl Iterator<Item = Definition> {
         rights::FUNCTIONS,
         sizes::FUNCTIONS,
         information::FUNCTIONS,
+        sequences::FUNCTIONS,
     ];
     families.into_iter().flatten().copied()
 }

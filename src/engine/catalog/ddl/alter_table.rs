@@ -44,6 +44,10 @@ impl Ddl<'_> {
                 self.must_own(view.owner, "view", &name)?;
                 self.alter_view_actions(&view, &alter.operations)?;
             }
+            Relation::Sequence(sequence) => {
+                self.must_own(sequence.owner, "sequence", &name)?;
+                return Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table")));
+            }
             Relation::System(..) => {
                 return Err(PgError::new(
                     sqlstate::INSUFFICIENT_PRIVILEGE,
@@ -169,6 +173,16 @@ impl Ddl<'_> {
             return Err(PgError::new(sqlstate::UNDEFINED_COLUMN, message));
         };
         self.drop_column_dependents(table, name, attnum, cascade)?;
+        let owned: Vec<u32> = self
+            .catalog
+            .sequences
+            .values()
+            .filter(|sequence| sequence.owned_by == Some((table.oid, attnum)))
+            .map(|sequence| sequence.oid)
+            .collect();
+        let users: Vec<Dropped> = owned.iter().flat_map(|sequence| self.default_users(*sequence)).collect();
+        let others = users.into_iter().filter(|user| *user != Dropped::Default(table.oid, attnum)).collect();
+        self.drop_dependents(&format!("column {name} of table {}", table.name), others, cascade)?;
         let involved = |columns: &[i16]| columns.contains(&attnum);
         table.constraints.retain(|constraint| !involved(&constraint.columns));
         table.indexes.retain(|index| !involved(&index.columns));
@@ -185,7 +199,12 @@ impl Ddl<'_> {
             column.default = None;
             column.default_shown = None;
             column.default_oid = 0;
+            column.identity = None;
+            column.identity_sequence = 0;
             column.comment = None;
+        }
+        for sequence in owned {
+            self.take(sequence);
         }
         Ok(())
     }
@@ -262,6 +281,23 @@ impl Ddl<'_> {
                 format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
             ));
         };
+        let identity = table.columns[index].identity.is_some();
+        let defaults = matches!(
+            op,
+            AlterColumnOperation::SetDefault { .. }
+                | AlterColumnOperation::DropDefault
+                | AlterColumnOperation::DropNotNull
+        );
+        if identity && defaults {
+            let message = format!("column \"{name}\" of relation \"{}\" is an identity column", table.name);
+            let error = PgError::new(sqlstate::SYNTAX_ERROR, message);
+            return Err(match op {
+                AlterColumnOperation::DropDefault => {
+                    error.hint("Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead.")
+                }
+                _ => error,
+            });
+        }
         match op {
             AlterColumnOperation::SetNotNull => {
                 if !table.columns[index].not_null && self.host.has_rows(table.oid)? {

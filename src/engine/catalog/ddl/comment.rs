@@ -23,6 +23,7 @@ impl Ddl<'_> {
             CommentObject::Schema => self.comment_schema(name, comment),
             CommentObject::Role | CommentObject::User => self.comment_role(name, comment),
             CommentObject::Index => self.comment_index(name, comment),
+            CommentObject::Sequence => self.comment_sequence(name, comment),
             CommentObject::Database | CommentObject::Extension => Ok(()),
             other => Err(PgError::unsupported(format!("COMMENT ON {other} is not supported"))),
         };
@@ -85,7 +86,7 @@ impl Ddl<'_> {
                 view.column_comments.extend(comment.map(|comment| (attnum, comment)));
                 self.put(view);
             }
-            Relation::System(..) => return Err(missing()),
+            Relation::Sequence(_) | Relation::System(..) => return Err(missing()),
         }
         Ok(())
     }

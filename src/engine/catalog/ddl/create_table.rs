@@ -6,9 +6,11 @@ use tributary_pg::error::{PgError, PgResult, nearest};
 use tributary_pg::sqlstate;
 use tributary_pg::types::{TypeKind, by_oid};
 
+use super::sequence::{given_options, serial_type};
 use super::{COLUMNS_MAX, Ddl, ViewColumn, column_type, fold, split_name};
 use crate::dialect::sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, ObjectName, SqlOption, TableConstraint, Value,
+    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, GeneratedAs, ObjectName, SqlOption,
+    TableConstraint, Value,
 };
 use crate::engine::catalog::deparse;
 use crate::engine::catalog::{ColumnObject, TableObject};
@@ -113,8 +115,13 @@ impl Ddl<'_> {
     pub(super) fn new_column(&mut self, table: &TableObject, definition: &ColumnDef) -> PgResult<ColumnObject> {
         let name = self.cut_name(fold(&definition.name));
         check_new_name(table, &name)?;
-        let (ty, typmod) = column_type(&definition.data_type)?;
-        let mut column = new_column_object(next_attnum(table), name, ty.oid, typmod);
+        let serial = serial_type(&definition.data_type.to_string());
+        let (type_oid, typmod) = match serial {
+            Some(type_oid) => (type_oid, -1),
+            None => column_type(&definition.data_type).map(|(ty, typmod)| (ty.oid, typmod))?,
+        };
+        let mut column = new_column_object(next_attnum(table), name, type_oid, typmod);
+        let mut identity = None;
         let mut declared_null = None;
         for option in &definition.options {
             match &option.option {
@@ -133,7 +140,7 @@ impl Ddl<'_> {
                     column.not_null = not_null;
                 }
                 ColumnOption::Default(expr) => {
-                    if column.default.is_some() {
+                    if column.default.is_some() || serial.is_some() {
                         return Err(PgError::new(
                             sqlstate::SYNTAX_ERROR,
                             format!(
@@ -148,11 +155,30 @@ impl Ddl<'_> {
                 ColumnOption::ForeignKey(_) => {}
                 ColumnOption::Collation(name) => check_collation(name)?,
                 ColumnOption::Comment(text) => column.comment = Some(text.clone()),
+                ColumnOption::Generated { generated_as, sequence_options, generation_expr: None, .. } => {
+                    if identity.is_some() {
+                        return Err(twice(table, &column, "multiple identity specifications"));
+                    }
+                    let options = given_options(sequence_options.as_deref().unwrap_or_default())?;
+                    identity = Some((*generated_as == GeneratedAs::Always, options));
+                }
                 ColumnOption::Generated { .. } | ColumnOption::Identity(_) => {
-                    return Err(PgError::unsupported("generated and identity columns are not supported yet"));
+                    return Err(PgError::unsupported("generated columns are not supported yet"));
                 }
                 other => return Err(PgError::unsupported(format!("column option {other} is not supported"))),
             }
+        }
+        if serial.is_some() {
+            self.make_serial(table, &mut column)?;
+        }
+        if let Some((always, options)) = identity {
+            if declared_null == Some(false) {
+                return Err(twice(table, &column, "conflicting NULL/NOT NULL declarations"));
+            }
+            if column.default.is_some() {
+                return Err(twice(table, &column, "both default and identity specified"));
+            }
+            self.make_identity(table, &mut column, always, &options)?;
         }
         Ok(column)
     }
@@ -165,10 +191,11 @@ impl Ddl<'_> {
             column.default_oid = 0;
             return Ok(());
         }
-        self.host.check_default(expr, column.type_oid, column.typmod)?;
+        let (planned, shown) = self.bind_sequences(expr)?;
+        self.host.check_default(&planned, column.type_oid, column.typmod)?;
         column.default_oid = self.host.new_oid()?;
-        column.default = Some(expr.to_string());
-        column.default_shown = Some(deparse::expression(expr, &|_| None, column.type_oid));
+        column.default = Some(planned.to_string());
+        column.default_shown = Some(deparse::expression(&shown, &|_| None, column.type_oid));
         Ok(())
     }
 
@@ -231,6 +258,12 @@ fn refuse_unsupported(create: &CreateTable) -> PgResult<()> {
     }
 }
 
+/// 42601 for a column said to be two things.
+fn twice(table: &TableObject, column: &ColumnObject, what: &str) -> PgError {
+    let message = format!("{what} for column \"{}\" of table \"{}\"", column.name, table.name);
+    PgError::new(sqlstate::SYNTAX_ERROR, message)
+}
+
 /// 42701 if a live column has the name.
 pub(super) fn check_new_name(table: &TableObject, name: &str) -> PgResult<()> {
     if table.column(name).is_some() {
@@ -255,6 +288,8 @@ fn new_column_object(attnum: i16, name: String, type_oid: u32, typmod: i32) -> C
         default: None,
         default_shown: None,
         default_oid: 0,
+        identity: None,
+        identity_sequence: 0,
         dropped: false,
         comment: None,
     }

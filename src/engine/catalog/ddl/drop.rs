@@ -6,9 +6,10 @@ use tributary_pg::error::{PgError, PgResult};
 use tributary_pg::sqlstate;
 
 use super::constraint::is_key;
+use super::sequence::next_of;
 use super::{Ddl, is_system_schema, shown_name, split_name};
 use crate::dialect::sqlparser::ast::{ObjectName, ObjectType};
-use crate::engine::catalog::{ConstraintKind, Relation, TableObject, oid};
+use crate::engine::catalog::{ConstraintKind, Relation, SequenceObject, TableObject, oid};
 
 /// Dependents named in DETAIL; the rest is counted.
 const DETAIL_MAX: usize = 100;
@@ -20,6 +21,8 @@ pub(super) enum Dropped {
     Relation(u32),
     /// A foreign key: table OID and constraint OID.
     ForeignKey(u32, u32),
+    /// A default: table OID and attnum.
+    Default(u32, i16),
 }
 
 impl Ddl<'_> {
@@ -36,13 +39,13 @@ impl Ddl<'_> {
             ObjectType::View => self.drop_relations(names, 'v', if_exists, cascade).map(|()| "DROP VIEW"),
             ObjectType::Index => self.drop_indexes(names, if_exists, cascade).map(|()| "DROP INDEX"),
             ObjectType::Schema => self.drop_schemas(names, if_exists, cascade).map(|()| "DROP SCHEMA"),
-            ObjectType::Sequence | ObjectType::MaterializedView if if_exists => {
-                let word = if *kind == ObjectType::Sequence { "sequence" } else { "materialized view" };
+            ObjectType::Sequence => self.drop_relations(names, 'S', if_exists, cascade).map(|()| "DROP SEQUENCE"),
+            ObjectType::MaterializedView if if_exists => {
                 for name in names {
                     let (_, name) = split_name(name)?;
-                    self.say(format!("{word} \"{name}\" does not exist, skipping"));
+                    self.say(format!("materialized view \"{name}\" does not exist, skipping"));
                 }
-                Ok(if *kind == ObjectType::Sequence { "DROP SEQUENCE" } else { "DROP MATERIALIZED VIEW" })
+                Ok("DROP MATERIALIZED VIEW")
             }
             ObjectType::Database => Err(PgError::unsupported("one server holds one database")),
             other => Err(PgError::unsupported(format!("DROP {other} is not supported"))),
@@ -50,7 +53,11 @@ impl Ddl<'_> {
     }
 
     fn drop_relations(&mut self, names: &[ObjectName], kind: char, if_exists: bool, cascade: bool) -> PgResult<()> {
-        let word = if kind == 'r' { "table" } else { "view" };
+        let word = match kind {
+            'r' => "table",
+            'S' => "sequence",
+            _ => "view",
+        };
         let mut doomed = Vec::new();
         for name in names {
             let (schema, own) = split_name(name)?;
@@ -84,6 +91,11 @@ impl Ddl<'_> {
                     self.must_own_or_schema(view.owner, view.schema, "view", &own)?;
                     doomed.push((view.oid, own));
                 }
+                Some(Relation::Sequence(sequence)) if kind == 'S' => {
+                    self.must_own_or_schema(sequence.owner, sequence.schema, "sequence", &own)?;
+                    self.refuse_identity(&sequence, &own)?;
+                    doomed.push((sequence.oid, own));
+                }
                 Some(other) => return Err(wrong_kind(&own, word, &other)),
             }
         }
@@ -98,11 +110,44 @@ impl Ddl<'_> {
         Ok(())
     }
 
-    /// Views over a relation and foreign keys to it, directly or through other views, without those in `together`.
+    /// 2BP01 for the sequence of an identity column.
+    fn refuse_identity(&self, sequence: &SequenceObject, name: &str) -> PgResult<()> {
+        let owner = sequence.owned_by.filter(|_| sequence.identity);
+        let Some((table, attnum)) = owner else { return Ok(()) };
+        let Some(table) = self.catalog.tables.get(&table) else { return Ok(()) };
+        let column = table.column_by_attnum(attnum).map_or("", |column| &column.name);
+        let what = format!("column {column} of table {}", self.visible_name(table.schema, &table.name));
+        let message = format!("cannot drop sequence {name} because {what} requires it");
+        Err(PgError::new(sqlstate::DEPENDENT_OBJECTS_STILL_EXIST, message)
+            .hint(format!("You can drop {what} instead.")))
+    }
+
+    /// Defaults that take their value from a sequence.
+    pub(super) fn default_users(&self, sequence: u32) -> Vec<Dropped> {
+        let next = next_of(sequence);
+        let uses = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&next));
+        let tables = self.catalog.tables.values();
+        let columns = tables.flat_map(|table| table.live_columns().map(|column| (table.oid, column)));
+        let users = columns.filter(|(_, column)| uses(&column.default));
+        users.map(|(table, column)| Dropped::Default(table, column.attnum)).collect()
+    }
+
+    /// Views over a relation, foreign keys to it and defaults from it, directly or through other views, without those
+    /// in `together`.
     fn dependents_of(&self, relation: u32, together: &BTreeSet<u32>) -> Vec<Dropped> {
         let mut found = Vec::new();
         let mut queue = vec![relation];
         let mut seen = together.clone();
+        let owned = self.catalog.sequences.values().filter(|sequence| {
+            sequence.oid == relation || sequence.owned_by.is_some_and(|(table, _)| table == relation)
+        });
+        for sequence in owned.map(|sequence| sequence.oid).collect::<Vec<_>>() {
+            let outside = |user: &Dropped| match user {
+                Dropped::Default(table, _) => *table != relation && !together.contains(table),
+                _ => true,
+            };
+            found.extend(self.default_users(sequence).into_iter().filter(outside));
+        }
         while let Some(oid) = queue.pop() {
             for view in self.catalog.dependents(oid) {
                 if seen.insert(view.oid) {
@@ -156,6 +201,7 @@ impl Ddl<'_> {
             match dropped {
                 Dropped::Relation(oid) => self.take(oid),
                 Dropped::ForeignKey(table, constraint) => self.drop_one_constraint(table, constraint),
+                Dropped::Default(table, attnum) => self.drop_one_default(table, attnum),
             }
         }
         Ok(())
@@ -165,6 +211,18 @@ impl Ddl<'_> {
         if let Some(table) = self.catalog.tables.get(&table) {
             let mut table = table.as_ref().clone();
             table.constraints.retain(|other| other.oid != constraint);
+            self.put(table);
+        }
+    }
+
+    fn drop_one_default(&mut self, table: u32, attnum: i16) {
+        if let Some(table) = self.catalog.tables.get(&table) {
+            let mut table = table.as_ref().clone();
+            for column in table.columns.iter_mut().filter(|column| column.attnum == attnum) {
+                column.default = None;
+                column.default_shown = None;
+                column.default_oid = 0;
+            }
             self.put(table);
         }
     }
@@ -198,7 +256,18 @@ impl Ddl<'_> {
             Dropped::Relation(oid) => match (self.catalog.tables.get(oid), self.catalog.views.get(oid)) {
                 (Some(table), _) => format!("table {}", self.visible_name(table.schema, &table.name)),
                 (_, Some(view)) => format!("view {}", self.visible_name(view.schema, &view.name)),
-                _ => format!("relation {oid}"),
+                _ => match self.catalog.sequences.get(oid) {
+                    Some(sequence) => format!("sequence {}", self.visible_name(sequence.schema, &sequence.name)),
+                    None => format!("relation {oid}"),
+                },
+            },
+            Dropped::Default(table, attnum) => match self.catalog.tables.get(table) {
+                Some(table) => {
+                    let column = table.column_by_attnum(*attnum).map_or("", |column| &column.name);
+                    let table = self.visible_name(table.schema, &table.name);
+                    format!("default value for column {column} of table {table}")
+                }
+                None => format!("default {attnum}"),
             },
             Dropped::ForeignKey(table, constraint) => match self.catalog.tables.get(table) {
                 Some(table) => {
@@ -294,6 +363,9 @@ impl Ddl<'_> {
             inside.extend(tables.map(|table| Dropped::Relation(table.oid)));
             let views = self.catalog.views.values().filter(|view| view.schema == schema.oid);
             inside.extend(views.map(|view| Dropped::Relation(view.oid)));
+            let sequences = self.catalog.sequences.values();
+            let sequences = sequences.filter(|one| one.schema == schema.oid && one.owned_by.is_none());
+            inside.extend(sequences.map(|sequence| Dropped::Relation(sequence.oid)));
             let together: BTreeSet<u32> =
                 inside.iter().filter_map(|d| if let Dropped::Relation(oid) = d { Some(*oid) } else { None }).collect();
             for oid in &together {
@@ -364,6 +436,9 @@ impl Ddl<'_> {
         for view in self.catalog.views.values().filter(|view| view.owner == role) {
             owned.push(format!("owner of view {}", self.visible_name(view.schema, &view.name)));
         }
+        for sequence in self.catalog.sequences.values().filter(|sequence| sequence.owner == role) {
+            owned.push(format!("owner of sequence {}", self.visible_name(sequence.schema, &sequence.name)));
+        }
         if owned.is_empty() {
             return Ok(());
         }
@@ -380,6 +455,7 @@ fn wrong_kind(name: &str, wanted: &str, found: &Relation) -> PgError {
     let article = if wanted.starts_with('i') { "an" } else { "a" };
     let hint = match found {
         Relation::Table(_) => "Use DROP TABLE to remove a table.",
+        Relation::Sequence(_) => "Use DROP SEQUENCE to remove a sequence.",
         _ => "Use DROP VIEW to remove a view.",
     };
     PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("\"{name}\" is not {article} {wanted}")).hint(hint)

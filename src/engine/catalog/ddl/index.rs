@@ -17,7 +17,7 @@ impl Ddl<'_> {
         let (schema, own) = split_name(&create.table_name)?;
         let table = match self.catalog.resolve(self.search_path, schema.as_deref(), &own)? {
             Relation::Table(table) => table,
-            Relation::View(_) => {
+            Relation::View(_) | Relation::Sequence(_) => {
                 return Err(PgError::new(
                     sqlstate::WRONG_OBJECT_TYPE,
                     format!("cannot create index on relation \"{own}\""),

@@ -98,7 +98,7 @@ impl Ddl<'_> {
                     oids.insert(view.oid);
                 }
                 // A table function's name is no relation; planning has checked the query already.
-                Ok(Relation::System(..)) | Err(_) => {}
+                Ok(Relation::Sequence(_) | Relation::System(..)) | Err(_) => {}
             }
         }
         Ok(oids.into_iter().collect())

@@ -4,6 +4,7 @@ use tributary_pg::error::PgResult;
 
 use super::names::{CLASS, CONSTRAINT, NAMESPACE};
 use super::relations::small;
+use crate::engine::catalog::ddl::next_of;
 use crate::engine::catalog::{Catalog, ConstraintKind, ConstraintObject, TableObject};
 use crate::engine::system::fixed;
 use crate::engine::system::rows::{Cell, Rows};
@@ -185,6 +186,18 @@ pub(super) fn depend(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
         for index in table.indexes.iter().filter(|index| !owned.contains(&index.oid)) {
             for attnum in &index.columns {
                 push((CLASS, index.oid, 0), (CLASS, table.oid, *attnum), "a");
+            }
+        }
+    }
+    for sequence in catalog.sequences.values() {
+        push((CLASS, sequence.oid, 0), (NAMESPACE, sequence.schema, 0), "n");
+        if let Some((table, attnum)) = sequence.owned_by {
+            push((CLASS, sequence.oid, 0), (CLASS, table, attnum), if sequence.identity { "i" } else { "a" });
+        }
+        let next = next_of(sequence.oid);
+        for column in catalog.tables.values().flat_map(|table| table.live_columns()) {
+            if column.default.as_ref().is_some_and(|text| text.contains(&next)) {
+                push((ATTRDEF, column.default_oid, 0), (CLASS, sequence.oid, 0), "n");
             }
         }
     }

@@ -92,6 +92,9 @@ pub(super) fn description(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
             push(constraint.oid, CONSTRAINT, 0, &constraint.comment);
         }
     }
+    for sequence in catalog.sequences.values() {
+        push(sequence.oid, CLASS, 0, &sequence.comment);
+    }
     for view in catalog.views.values() {
         push(view.oid, CLASS, 0, &view.comment);
         for (attnum, comment) in &view.column_comments {

@@ -2,7 +2,8 @@
 
 use tributary_pg::error::PgResult;
 
-use crate::engine::catalog::{Catalog, ConstraintKind, TableObject, ViewObject, oid};
+use crate::engine::catalog::{Catalog, ConstraintKind, TEMPORARY_PREFIX, TableObject, ViewObject, oid};
+use crate::engine::system::SEQUENCE_COLUMNS;
 use crate::engine::system::fixed::{self, SystemType};
 use crate::engine::system::relation::relations;
 use crate::engine::system::rows::{Cell, Rows};
@@ -45,6 +46,45 @@ pub(super) fn class(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
     for view in catalog.views.values() {
         push_view(view, rows);
     }
+    for sequence in catalog.sequences.values() {
+        rows.push([
+            ("oid", sequence.oid.into()),
+            ("relname", sequence.name.clone().into()),
+            ("relnamespace", sequence.schema.into()),
+            ("relowner", sequence.owner.into()),
+            ("relfilenode", sequence.state.into()),
+            ("relpages", 1_i32.into()),
+            ("reltuples", Cell::Float(1.0)),
+            ("relpersistence", persistence(catalog, sequence.schema).into()),
+            ("relkind", "S".into()),
+            ("relnatts", small(SEQUENCE_COLUMNS.len())),
+            ("relispopulated", true.into()),
+            ("relreplident", "n".into()),
+            ("relacl", sequence.acl.clone().into()),
+        ]);
+    }
+    Ok(())
+}
+
+/// relpersistence: `t` in a session's schema for temporary objects.
+fn persistence(catalog: &Catalog, schema: u32) -> &'static str {
+    if catalog.schema_name(schema).starts_with(TEMPORARY_PREFIX) { "t" } else { "p" }
+}
+
+/// pg_sequence
+pub(super) fn sequence(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
+    for sequence in catalog.sequences.values() {
+        rows.push([
+            ("seqrelid", sequence.oid.into()),
+            ("seqtypid", sequence.type_oid.into()),
+            ("seqstart", sequence.start.into()),
+            ("seqincrement", sequence.increment.into()),
+            ("seqmax", sequence.max.into()),
+            ("seqmin", sequence.min.into()),
+            ("seqcache", sequence.cache.into()),
+            ("seqcycle", sequence.cycle.into()),
+        ]);
+    }
     Ok(())
 }
 
@@ -67,7 +107,7 @@ fn push_table(catalog: &Catalog, table: &TableObject, rows: &mut Rows) {
         ("relfilenode", table.oid.into()),
         ("reltuples", Cell::Float(-1.0)),
         ("relhasindex", (!table.indexes.is_empty()).into()),
-        ("relpersistence", "p".into()),
+        ("relpersistence", persistence(catalog, table.schema).into()),
         ("relkind", "r".into()),
         ("relnatts", small(table.columns.len())),
         ("relchecks", small(checks)),
@@ -87,7 +127,7 @@ fn push_table(catalog: &Catalog, table: &TableObject, rows: &mut Rows) {
             ("relam", method_oid(&index.method).into()),
             ("relfilenode", index.oid.into()),
             ("reltuples", Cell::Float(-1.0)),
-            ("relpersistence", "p".into()),
+            ("relpersistence", persistence(catalog, table.schema).into()),
             ("relkind", "i".into()),
             ("relnatts", small(index.columns.len())),
             ("relispopulated", true.into()),
@@ -124,6 +164,7 @@ struct Attribute {
     not_null: bool,
     has_default: bool,
     dropped: bool,
+    identity: Option<char>,
     collation: Option<u32>,
     stat_target: i32,
 }
@@ -141,6 +182,7 @@ pub(super) fn attribute(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
                 not_null: column.not_null,
                 has_default: false,
                 dropped: false,
+                identity: None,
                 collation: Some(column.collation),
                 stat_target: -1,
             };
@@ -158,6 +200,7 @@ pub(super) fn attribute(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
                 not_null: column.not_null,
                 has_default: column.default.is_some(),
                 dropped: column.dropped,
+                identity: column.identity,
                 collation: None,
                 stat_target: if column.dropped { 0 } else { -1 },
             };
@@ -175,11 +218,30 @@ pub(super) fn attribute(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
                     not_null: false,
                     has_default: false,
                     dropped: false,
+                    identity: None,
                     collation: None,
                     stat_target: -1,
                 };
                 push_attribute(catalog, attribute, rows);
             }
+        }
+    }
+    for sequence in catalog.sequences.values() {
+        for (attnum, (name, type_oid)) in (1..).zip(SEQUENCE_COLUMNS) {
+            let attribute = Attribute {
+                relation: sequence.oid,
+                attnum,
+                name: name.into(),
+                type_oid,
+                typmod: -1,
+                not_null: true,
+                has_default: false,
+                dropped: false,
+                identity: None,
+                collation: None,
+                stat_target: -1,
+            };
+            push_attribute(catalog, attribute, rows);
         }
     }
     for view in catalog.views.values() {
@@ -193,6 +255,7 @@ pub(super) fn attribute(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
                 not_null: false,
                 has_default: false,
                 dropped: false,
+                identity: None,
                 collation: None,
                 stat_target: -1,
             };
@@ -221,6 +284,7 @@ fn push_attribute(catalog: &Catalog, attribute: Attribute, rows: &mut Rows) {
         ("attstorage", ty.map_or("x", |ty| ty.storage).into()),
         ("attnotnull", attribute.not_null.into()),
         ("atthasdef", attribute.has_default.into()),
+        ("attidentity", attribute.identity.map_or_else(|| "".into(), Cell::from)),
         ("attisdropped", attribute.dropped.into()),
         ("attislocal", true.into()),
         ("attcollation", collation.into()),

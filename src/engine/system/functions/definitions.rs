@@ -21,7 +21,6 @@ pub(super) const FUNCTIONS: &[Definition] = &[
     function("pg_get_function_result", &[1], "text", |_, args| Ok(function_text(oid(&args[0])?, false).into())),
     function("pg_get_function_sqlbody", &[1], "text", nothing),
     function("pg_get_functiondef", &[1], "text", nothing),
-    function("pg_get_serial_sequence", &[2], "text", nothing),
     function("pg_get_ruledef", &[1, 2], "text", rule_definition),
     function("pg_get_triggerdef", &[1, 2], "text", nothing),
     function("pg_get_partkeydef", &[1], "text", nothing),

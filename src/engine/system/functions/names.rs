@@ -69,6 +69,9 @@ pub(in crate::engine::system) fn relation_name(catalog: &Catalog, relation: u32)
     if let Some(view) = catalog.views.get(&relation) {
         return Some(RelationName { name: &view.name, schema: view.schema, index: false });
     }
+    if let Some(sequence) = catalog.sequences.get(&relation) {
+        return Some(RelationName { name: &sequence.name, schema: sequence.schema, index: false });
+    }
     catalog.index(relation).map(|(table, index)| RelationName { name: &index.name, schema: table.schema, index: true })
 }
 
@@ -221,6 +224,7 @@ pub(in crate::engine) fn relation_oid(catalog: &Catalog, path: &[String], name: 
     match catalog.resolve(path, schema, own) {
         Ok(Relation::Table(table)) => return Ok(table.oid),
         Ok(Relation::View(view)) => return Ok(view.oid),
+        Ok(Relation::Sequence(sequence)) => return Ok(sequence.oid),
         Ok(Relation::System(schema, name)) => {
             return relation(&schema, &name).map(|relation| relation.oid).ok_or_else(missing);
         }
@@ -289,7 +293,8 @@ fn object_description(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
         let table = catalog.tables.get(&wanted).and_then(|table| table.comment.clone());
         let view = || catalog.views.get(&wanted).and_then(|view| view.comment.clone());
         let index = || catalog.index(wanted).and_then(|(_, index)| index.comment.clone());
-        if let Some(comment) = table.or_else(view).or_else(index) {
+        let sequence = || catalog.sequences.get(&wanted).and_then(|sequence| sequence.comment.clone());
+        if let Some(comment) = table.or_else(view).or_else(index).or_else(sequence) {
             return Ok(comment.into());
         }
     }
@@ -404,6 +409,7 @@ fn describe_object(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
                 let kind = match (found.index, scope.catalog.views.contains_key(&object)) {
                     (true, _) => "index",
                     (_, true) => "view",
+                    _ if scope.catalog.sequences.contains_key(&object) => "sequence",
                     _ => "table",
                 };
                 let whole = if relation_is_visible(&scope.place(), object) == Some(true) {

@@ -118,7 +118,8 @@ fn relation_allows(scope: &Scope<'_>, role: &RoleObject, relation: u32, wanted: 
     let table = catalog.tables.get(&relation).map(|table| (table.owner, table.acl.as_deref()));
     let view = || catalog.views.get(&relation).map(|view| (view.owner, view.acl.as_deref()));
     let index = || catalog.index(relation).map(|(table, _)| (table.owner, table.acl.as_deref()));
-    let (owner, acl) = table.or_else(view).or_else(index)?;
+    let sequence = || catalog.sequences.get(&relation).map(|sequence| (sequence.owner, sequence.acl.as_deref()));
+    let (owner, acl) = table.or_else(view).or_else(index).or_else(sequence)?;
     let owns = rights::has_role(catalog, role, owner);
     Some(owns || wanted.iter().any(|right| rights::acl_allows(catalog, acl, role, *right)))
 }

@@ -6,11 +6,11 @@ use std::time::SystemTime;
 use tributary_pg::error::{PgError, PgResult, Severity};
 use tributary_pg::sqlstate;
 
-use super::arguments::{boolean, integer, text};
+use super::arguments::{boolean, integer, oid, text};
 use super::{Definition, Scope, function};
 use crate::engine::VERSION;
 use crate::engine::activity::{Backend, CancelReason};
-use crate::engine::catalog::rights;
+use crate::engine::catalog::{TEMPORARY_PREFIX, rights};
 use crate::engine::system::rows::Cell;
 
 /// The functions.
@@ -35,8 +35,8 @@ pub(super) const FUNCTIONS: &[Definition] = &[
     function("inet_server_port", &[0], "int4", |_, _| Ok(Cell::Null)),
     function("pg_is_in_recovery", &[0], "bool", |_, _| Ok(false.into())),
     function("pg_is_wal_replay_paused", &[0], "bool", |_, _| Err(not_in_recovery())),
-    function("pg_my_temp_schema", &[0], "oid", |_, _| Ok(0_u32.into())),
-    function("pg_is_other_temp_schema", &[1], "bool", |_, _| Ok(false.into())),
+    function("pg_my_temp_schema", &[0], "oid", |scope, _| Ok(temporary_schema(scope).unwrap_or(0).into())),
+    function("pg_is_other_temp_schema", &[1], "bool", other_temporary_schema),
     function("pg_cancel_backend", &[1], "bool", |scope, args| signal(scope, &args[0], false)).volatile(),
     function("pg_terminate_backend", &[1, 2], "bool", |scope, args| signal(scope, &args[0], true)).volatile(),
     function("pg_blocking_pids", &[1], "_int4", |_, _| Ok(Cell::List(Vec::new()))),
@@ -47,6 +47,18 @@ pub(super) const FUNCTIONS: &[Definition] = &[
     function("getdatabaseencoding", &[0], "name", |_, _| Ok("UTF8".into())),
     function("pg_client_encoding", &[0], "name", |scope, _| Ok(scope.vars.setting("client_encoding").into())),
 ];
+
+/// OID of the session's schema for temporary objects, if it has one.
+fn temporary_schema(scope: &Scope<'_>) -> Option<u32> {
+    scope.catalog.schema(&scope.vars.temporary_schema()).map(|schema| schema.oid)
+}
+
+/// pg_is_other_temp_schema(oid)
+fn other_temporary_schema(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
+    let wanted = oid(&args[0])?;
+    let temporary = scope.catalog.schema_name(wanted).starts_with(TEMPORARY_PREFIX);
+    Ok((temporary && temporary_schema(scope) != Some(wanted)).into())
+}
 
 /// What `version()` says.
 fn version() -> String {
@@ -83,6 +95,7 @@ fn visible_path(scope: &Scope<'_>, implicit: bool) -> Vec<String> {
         .iter()
         .filter(|name| match name.as_str() {
             "pg_catalog" => implicit || named("pg_catalog"),
+            name if name.starts_with(TEMPORARY_PREFIX) => implicit,
             "tributary" => named("tributary"),
             _ => true,
         })
