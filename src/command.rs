@@ -39,6 +39,18 @@ enum Command {
         /// The directory
         dir: PathBuf,
     },
+    /// Copy a backup to a new data directory and check the copy
+    Restore {
+        /// The backup
+        backup: PathBuf,
+        /// The new data directory: missing or empty
+        dir: PathBuf,
+    },
+    /// Set the metadata store of a stopped data directory aside and make it again from the last checkpoint and the log
+    RebuildMeta {
+        /// The directory
+        dir: PathBuf,
+    },
     /// Print the version
     Version,
 }
@@ -126,6 +138,8 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo(&arguments),
         Command::Sql(arguments) => sql(&arguments),
         Command::Check { dir } => check(&dir),
+        Command::Restore { backup, dir } => restore(&backup, &dir),
+        Command::RebuildMeta { dir } => rebuild_meta(&dir),
         Command::Version => {
             println!("tributary {}", engine::VERSION);
             Ok(())
@@ -265,6 +279,22 @@ fn check(dir: &std::path::Path) -> Result<(), Failure> {
         }
         count => Err(Failure { code: 1, message: format!("{count} findings of damage in {}", dir.display()) }),
     }
+}
+
+/// Copies a backup.
+fn restore(backup: &std::path::Path, dir: &std::path::Path) -> Result<(), Failure> {
+    let disk: Arc<dyn tributary_store::Disk> = Arc::new(tributary_store::RealDisk::new());
+    let files = tributary_store::restore(backup, dir, &disk).map_err(StartError::Store)?;
+    println!("{}: {files} files restored and checked", dir.display());
+    Ok(())
+}
+
+/// Makes the metadata store again.
+fn rebuild_meta(dir: &std::path::Path) -> Result<(), Failure> {
+    let config = tributary_store::StoreConfig::at(dir);
+    let seq = tributary_store::rebuild_meta(&config).map_err(StartError::Store)?;
+    println!("{}: metadata rebuilt up to commit {seq}", dir.display());
+    Ok(())
 }
 
 /// The configuration from file, environment and these arguments.

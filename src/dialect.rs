@@ -15,6 +15,7 @@ pub mod semantics;
 mod sequences;
 mod syntax_error;
 pub mod table_functions;
+pub mod upkeep;
 mod write_words;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use datafusion::sql::sqlparser;
 pub use parse::parse;
 pub use roles::{RoleOption, RoleStatement};
 pub use sequences::{IdentityChange, Qualified, SequenceChange, SequenceOptions, SequenceStatement};
+pub use upkeep::UpkeepStatement;
 pub use write_words::{Overriding, overriding};
 
 use sqlparser::ast;
@@ -58,13 +60,8 @@ pub enum Ast {
 /// Statements sqlparser rejects or takes for something else.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OwnStatement {
-    /// `VACUUM [FULL] [table, ...]`, `ANALYZE`, `CHECKPOINT`, `REINDEX`, `CLUSTER`: upkeep that the store does itself.
-    Maintenance {
-        /// The first word, upper case: also the command tag.
-        verb: &'static str,
-        /// Tables named, as written.
-        tables: Vec<String>,
-    },
+    /// VACUUM, ANALYZE, CHECKPOINT, BACKUP and their kin.
+    Upkeep(UpkeepStatement),
     /// `COPY`.
     Copy(Box<CopyStatement>),
     /// `DISCARD ALL | PLANS | SEQUENCES | TEMP`.

@@ -64,7 +64,7 @@ impl StartError {
         match self {
             Self::Config(_) | Self::System(_) | Self::Engine(_) => 1,
             Self::Store(error) => match error.sqlstate {
-                "22023" => 1,
+                "22023" | "58P02" => 1,
                 "55006" => 2,
                 "XX001" | "XX002" => 3,
                 _ => 70,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tributary_pg::error::PgError;
 
 use super::sqlparser::dialect::PostgreSqlDialect;
-use super::sqlparser::keywords::Keyword;
 use super::sqlparser::parser::Parser;
 use super::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use super::syntax_error::{syntax_error, tokenizer_error};
@@ -87,33 +86,20 @@ fn own_statement(tokens: &[TokenWithSpan], text: &str) -> Result<Option<OwnState
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
     };
-    let names = |from: usize| {
-        words[from.min(words.len())..]
-            .iter()
-            .filter_map(|t| match &t.token {
-                Token::Word(word) if word.keyword == Keyword::NoKeyword || word.quote_style.is_some() => {
-                    Some(word.value.clone())
-                }
-                _ => None,
-            })
-            .collect::<Vec<String>>()
-    };
     if let Some(statement) = super::roles::parse(&words, text)? {
         return Ok(Some(OwnStatement::Role(statement)));
     }
     if let Some(statement) = super::sequences::parse(&words, text)? {
         return Ok(Some(OwnStatement::Sequence(Box::new(statement))));
     }
+    if let Some(statement) = super::upkeep::parse(&words, text)? {
+        return Ok(Some(OwnStatement::Upkeep(statement)));
+    }
     let own = match (word(0).as_str(), word(1).as_str()) {
         ("COPY", _) => match super::copy::parse(&words, text)? {
             Some(copy) => OwnStatement::Copy(Box::new(copy)),
             None => return Ok(None),
         },
-        ("VACUUM", _) => OwnStatement::Maintenance { verb: "VACUUM", tables: names(1) },
-        ("ANALYZE" | "ANALYSE", _) => OwnStatement::Maintenance { verb: "ANALYZE", tables: names(1) },
-        ("CHECKPOINT", _) => OwnStatement::Maintenance { verb: "CHECKPOINT", tables: Vec::new() },
-        ("REINDEX", _) => OwnStatement::Maintenance { verb: "REINDEX", tables: Vec::new() },
-        ("CLUSTER", _) => OwnStatement::Maintenance { verb: "CLUSTER", tables: Vec::new() },
         ("DISCARD", "ALL") => OwnStatement::Discard(DiscardTarget::All),
         ("DISCARD", "PLANS") => OwnStatement::Discard(DiscardTarget::Plans),
         ("DISCARD", "SEQUENCES") => OwnStatement::Discard(DiscardTarget::Sequences),

@@ -8,6 +8,7 @@ pub(super) mod prepare;
 pub(super) mod query;
 pub(super) mod settings;
 pub(super) mod transactions;
+mod upkeep;
 
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
@@ -150,7 +151,7 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
 async fn run_own(session: &mut Session, own: &OwnStatement) -> Result<Outcome, PgError> {
     match own {
         OwnStatement::Copy(copy) => super::copy::run(session, copy).await,
-        OwnStatement::Maintenance { verb, .. } => Ok(Outcome::Done((*verb).to_owned())),
+        OwnStatement::Upkeep(statement) => upkeep::run(session, statement).await,
         OwnStatement::Discard(target) => settings::discard(session, *target),
         OwnStatement::SessionAuthorization(role) => settings::session_authorization(session, role.as_deref()),
         OwnStatement::Reset(name) => settings::reset(session, name.as_deref()),

@@ -1,29 +1,45 @@
 //! Rows of several sources, without the deleted ones, in the order of a part.
 //!
 //! For: staging, flush and compaction, which all write parts. Promises: ascending, NULLS LAST by the table's
-//! `order_by`, equal rows in arrival order; without `order_by`, arrival order and slices instead of copies; memory is
-//! the sort keys plus one chunk. Does not: write anything.
+//! bucket and `order_by`, equal rows in arrival order; without either, arrival order and slices instead of copies;
+//! memory is the sort keys plus one chunk. Does not: write anything.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, FieldRef};
 use arrow::row::{RowConverter, SortField};
 
+use crate::bucket::{self, Partition};
 use crate::dictionary::{Collector, Dictionary};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::object::{Column, TableLayout};
 use crate::part::BATCH_ROWS;
 use crate::source::Source;
 use crate::{ColumnId, ipc};
 
-/// A source to take rows from.
+/// How parts are sorted.
+pub(crate) const ASCENDING: SortOptions = SortOptions { descending: false, nulls_first: false };
+
+/// Live rows of a source.
 pub(crate) struct Piece {
-    pub(crate) source: Arc<Source>,
-    /// Leave out the rows its delete vector names.
-    pub(crate) skip_deleted: bool,
+    source: Arc<Source>,
+    rows: Range<u32>,
+}
+
+impl Piece {
+    /// All of them.
+    pub(crate) fn whole(source: Arc<Source>) -> Self {
+        let end = u32::try_from(source.rows()).expect("row numbers of a source fit 32 bits");
+        Self { source, rows: 0..end }
+    }
+
+    /// Those with numbers in a range.
+    pub(crate) fn range(source: Arc<Source>, rows: Range<u32>) -> Self {
+        Self { source, rows }
+    }
 }
 
 /// Rows of a part to be.
@@ -35,6 +51,8 @@ pub(crate) struct Arranged {
     /// (index into `arrays`, row in it) of every row, in the order of the part.
     order: Vec<(u32, u32)>,
     sliced: bool,
+    /// Bucket of every row of every input array; empty for a table of one bucket.
+    buckets: Vec<Int64Array>,
 }
 
 /// Ids and fields a part of this layout stores.
@@ -48,22 +66,29 @@ pub(crate) fn arrange(layout: &TableLayout, pieces: Vec<Piece>) -> Result<Arrang
     let mut arrays = Vec::new();
     let mut order: Vec<(u32, u32)> = Vec::new();
     for (p, piece) in pieces.iter().enumerate() {
-        let deletes = piece.source.deletes().filter(|_| piece.skip_deleted);
+        let deletes = piece.source.deletes();
         for (c, chunk) in piece.source.chunks().iter().enumerate() {
-            let array = u32::try_from(arrays.len()).expect("a part has fewer input batches");
-            arrays.push((p, c));
             let first = u32::try_from(chunk.first_row).expect("row numbers of a source fit 32 bits");
             let rows = u32::try_from(chunk.rows).expect("row numbers of a source fit 32 bits");
+            let wanted = piece.rows.start.clamp(first, first + rows)..piece.rows.end.clamp(first, first + rows);
+            if wanted.is_empty() {
+                continue;
+            }
+            let array = u32::try_from(arrays.len()).expect("a part has fewer input batches");
+            arrays.push((p, c));
             match deletes {
-                None => order.extend((0..rows).map(|row| (array, row))),
+                None => order.extend(wanted.map(|row| (array, row - first))),
                 Some(deletes) => {
-                    order.extend((0..rows).filter(|row| !deletes.contains(first + row)).map(|row| (array, row)));
+                    order.extend(wanted.filter(|row| !deletes.contains(*row)).map(|row| (array, row - first)));
                 }
             }
         }
     }
-    let mut arranged = Arranged { columns, arrays, pieces, order, sliced: true };
-    if !layout.order_by.is_empty() {
+    let mut arranged = Arranged { columns, arrays, pieces, order, sliced: true, buckets: Vec::new() };
+    if let Some(partition) = &layout.partition {
+        arranged.buckets = arranged.divide(partition)?;
+    }
+    if !layout.order_by.is_empty() || layout.partition.is_some() {
         arranged.sort(layout)?;
     }
     Ok(arranged)
@@ -79,16 +104,25 @@ impl Arranged {
         self.pieces[piece].source.column(chunk, column)
     }
 
+    fn divide(&self, partition: &Partition) -> Result<Vec<Int64Array>> {
+        let column = self.columns.iter().find(|column| column.id == partition.column);
+        let column = column.ok_or_else(|| StoreError::internal("partition_by names a column that is gone"))?;
+        (0..self.arrays.len()).map(|array| bucket::buckets(partition.unit, &self.array(array, column)?)).collect()
+    }
+
+    /// By bucket, then by `order_by`, then by arrival.
     fn sort(&mut self, layout: &TableLayout) -> Result<()> {
         let keys: Vec<Column> =
             layout.order_by.iter().filter_map(|id| self.columns.iter().find(|c| c.id == *id).cloned()).collect();
-        let options = SortOptions { descending: false, nulls_first: false };
-        let fields =
-            keys.iter().map(|key| SortField::new_with_options(key.field.data_type().clone(), options)).collect();
+        let types = keys.iter().map(|key| key.field.data_type().clone());
+        let types = (!self.buckets.is_empty()).then_some(DataType::Int64).into_iter().chain(types);
+        let fields = types.map(|data_type| SortField::new_with_options(data_type, ASCENDING)).collect();
         let converter = RowConverter::new(fields)?;
         let mut encoded = Vec::with_capacity(self.arrays.len());
         for array in 0..self.arrays.len() {
-            let columns = keys.iter().map(|key| self.array(array, key)).collect::<Result<Vec<_>>>()?;
+            let bucket = self.buckets.get(array).map(|buckets| Ok(Arc::new(buckets.clone()) as ArrayRef));
+            let columns = keys.iter().map(|key| self.array(array, key));
+            let columns = bucket.into_iter().chain(columns).collect::<Result<Vec<_>>>()?;
             encoded.push(converter.convert_columns(&columns)?);
         }
         let key = |at: &(u32, u32)| encoded[at.0 as usize].row(at.1 as usize);
@@ -97,6 +131,47 @@ impl Arranged {
             self.sliced = false;
         }
         Ok(())
+    }
+
+    /// The buckets of the rows with their stretch of each, in order.
+    pub(crate) fn stretches(&self) -> Vec<(i64, Range<usize>)> {
+        let mut out: Vec<(i64, Range<usize>)> = Vec::new();
+        if self.buckets.is_empty() {
+            return if self.order.is_empty() { out } else { vec![(0, 0..self.order.len())] };
+        }
+        for (at, (array, row)) in self.order.iter().enumerate() {
+            let bucket = self.buckets[*array as usize].value(*row as usize);
+            match out.last_mut() {
+                Some((last, stretch)) if *last == bucket => stretch.end = at + 1,
+                _ => out.push((bucket, at..at + 1)),
+            }
+        }
+        out
+    }
+
+    /// The last place at or before `limit` where the leading `order_by` column changes, so that parts of a run do not
+    /// share a key; `limit` itself if one value fills everything from `start` on, or without `order_by`.
+    pub(crate) fn cut(&self, layout: &TableLayout, start: usize, limit: usize) -> Result<usize> {
+        let leading = layout.order_by.first().and_then(|id| self.columns.iter().find(|column| column.id == *id));
+        let Some(leading) = leading.filter(|_| limit < self.order.len()) else { return Ok(limit) };
+        let field = SortField::new_with_options(leading.field.data_type().clone(), ASCENDING);
+        let converter = RowConverter::new(vec![field])?;
+        let key = |at: usize| -> Result<Vec<u8>> {
+            let (array, row) = self.order[at];
+            let value = self.array(array as usize, leading)?.slice(row as usize, 1);
+            Ok(converter.convert_columns(&[value])?.row(0).as_ref().to_vec())
+        };
+        let next = key(limit)?;
+        let (mut low, mut high) = (start, limit);
+        while low < high {
+            let middle = low.midpoint(high);
+            if key(middle)? < next {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(if low > start { low } else { limit })
     }
 
     /// Columns of the rows in `range`, in chunks of [`BATCH_ROWS`].
@@ -162,19 +237,20 @@ impl Arranged {
         Ok(out)
     }
 
-    /// For every row of a piece, its place in the arrangement; `u32::MAX` for rows left out.
-    pub(crate) fn new_rows(&self, piece: usize) -> Vec<u32> {
-        let source = &self.pieces[piece].source;
-        let mut out = vec![u32::MAX; usize::try_from(source.rows()).expect("row numbers of a source fit 32 bits")];
+    /// For every row of piece `p`, its place in the arrangement plus `base`, into `maps[p]`; rows left out keep what is
+    /// there.
+    pub(crate) fn place_rows(&self, base: u32, maps: &mut [&mut Vec<u32>]) {
         for (new, (array, row)) in self.order.iter().enumerate() {
             let (p, chunk) = self.arrays[*array as usize];
-            if p == piece {
-                let first = usize::try_from(source.chunks()[chunk].first_row).expect("row numbers fit 32 bits");
-                out[first + *row as usize] = u32::try_from(new).expect("row numbers fit 32 bits");
-            }
+            let first = usize::try_from(self.pieces[p].source.chunks()[chunk].first_row).expect("rows fit 32 bits");
+            maps[p][first + *row as usize] = base + u32::try_from(new).expect("row numbers fit 32 bits");
         }
-        out
     }
+}
+
+/// A map of a source's rows of which none has a place yet.
+pub(crate) fn no_places(source: &Source) -> Vec<u32> {
+    vec![u32::MAX; usize::try_from(source.rows()).expect("row numbers of a source fit 32 bits")]
 }
 
 /// Stretches of consecutive rows: (array, first row, length).

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::disk::at;
 use crate::error::{Result, StoreError};
-use crate::flush::{Rewrite, flush_table};
+use crate::flush::flush_table;
 use crate::format::Checkpoint;
 use crate::frame::Position;
 use crate::state::{Retired, entries};
@@ -27,7 +27,7 @@ pub(crate) fn checkpoint(shared: &Arc<Shared>) -> Result<Seq> {
         .map(|(oid, _)| oid)
         .collect();
     for table in with_delta {
-        match flush_table(shared, table, Rewrite::Deltas) {
+        match flush_table(shared, table) {
             // Dropped or truncated meanwhile: then there is nothing left to flush.
             Err(error) if error.sqlstate == "40001" => flush_again(shared, table)?,
             other => drop(other?),
@@ -63,7 +63,7 @@ pub(crate) fn checkpoint(shared: &Arc<Shared>) -> Result<Seq> {
 }
 
 fn flush_again(shared: &Arc<Shared>, table: Oid) -> Result<()> {
-    flush_table(shared, table, Rewrite::Deltas).map(drop)
+    flush_table(shared, table).map(drop)
 }
 
 /// Unlinks log segments, dumps and files that neither of the last two checkpoints needs.

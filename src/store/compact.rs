@@ -1,10 +1,10 @@
 //! Merging parts, so that their number grows with the logarithm of the rows.
 //!
-//! For: tables that get many small flushes. A run is a list of parts with disjoint keys; its class is
-//! `floor(log8(bytes / 64 MiB))`. When `fan_in` runs of one class exist they become one run; a part with too many
-//! deleted rows is rewritten alone. Promises: reads see either the old parts or the new; deletes that arrive meanwhile
-//! move along; killed at any point it leaves only files nobody names. Does not: merge more than 1 GiB at once (its sort
-//! keys are held in memory), or start without twice its input and 256 MiB of free space.
+//! For: tables that get many small flushes. A run is a list of parts of one bucket with disjoint keys; its class is
+//! `floor(log8(bytes / 64 MiB))`. When `fan_in` runs of one class and bucket exist they become one run; a part with too
+//! many deleted rows is rewritten alone. Promises: reads see either the old parts or the new; deletes that arrive
+//! meanwhile move along; killed at any point it leaves only files nobody names. Does not: merge more than its limits at
+//! once, so runs of some gigabytes stay beside each other, or start without twice its input and 256 MiB of free space.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,22 +12,34 @@ use std::sync::Arc;
 use crate::Oid;
 use crate::config::StoreConfig;
 use crate::error::Result;
-use crate::flush::rewrite;
-use crate::snapshot::{Snapshot, TableState};
+use crate::flush::{Into, rewrite};
+use crate::snapshot::TableState;
 use crate::source::{Body, Source};
 use crate::store::Shared;
 
 /// Bytes of a run of class 0.
 const CLASS_BYTES: f64 = (64u64 << 20) as f64;
 /// Limit: bytes of one merge.
-const INPUT_BYTES_MAX: u64 = 1 << 30;
+const INPUT_BYTES_MAX: u64 = 4 << 30;
+/// Limit: rows of one merge: 128 MiB of maps from old places to new ones.
+const INPUT_ROWS_MAX: u64 = 32 << 20;
 /// Free space that stays, whatever is merged.
 const FREE_BYTES_MIN: u64 = 256 << 20;
+/// What the compaction thread leaves to others: the nice value of a background job.
+const NICE: i32 = 10;
 
-/// What to merge, and the run the result belongs to (a new one if None).
+/// What to merge, and where the result belongs.
 struct Merge {
     sources: Vec<Arc<Source>>,
-    run: Option<u32>,
+    into: Into,
+}
+
+/// Parts of one run.
+#[derive(Default)]
+struct Run {
+    parts: Vec<Arc<Source>>,
+    bytes: u64,
+    rows: u64,
     level: u8,
 }
 
@@ -38,38 +50,69 @@ fn class(bytes: u64) -> i32 {
     class
 }
 
-/// The next merge that is due in a table.
+/// Runs of the bucket that has most: how far compaction is behind, whatever the number of buckets and the size of the
+/// table.
+pub(crate) fn runs_behind(table: &TableState) -> usize {
+    let mut runs: Vec<(i64, u32)> = table
+        .sources
+        .iter()
+        .filter_map(|source| match &source.body {
+            Body::Part(part) => Some((part.entry.bucket, part.entry.run)),
+            Body::Delta(_) => None,
+        })
+        .collect();
+    runs.sort_unstable();
+    runs.dedup();
+    runs.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).max().unwrap_or(0)
+}
+
+/// The next rewrite that is due in a table.
 fn due(config: &StoreConfig, table: &TableState) -> Option<Merge> {
-    let mut runs: BTreeMap<(i64, u32), Vec<&Arc<Source>>> = BTreeMap::new();
+    let mut runs: BTreeMap<(i64, u32), Run> = BTreeMap::new();
     for source in &table.sources {
         let Body::Part(part) = &source.body else { continue };
+        let (bucket, run, level) = (part.entry.bucket, part.entry.run, part.entry.level);
         let deleted = source.deletes().map_or(0, |deletes| deletes.len());
         if deleted as f64 > source.rows() as f64 * config.rewrite_deleted_ratio {
-            let (run, level) = (Some(part.entry.run), part.entry.level);
-            return Some(Merge { sources: vec![Arc::clone(source)], run, level });
+            return Some(Merge { sources: vec![Arc::clone(source)], into: Into::Run { bucket, run, level } });
         }
-        runs.entry((part.entry.bucket, part.entry.run)).or_default().push(source);
+        let found = runs.entry((bucket, run)).or_default();
+        found.parts.push(Arc::clone(source));
+        found.bytes += source.bytes();
+        found.rows += source.rows();
+        found.level = found.level.max(level);
     }
-    let mut classes: BTreeMap<(i64, i32), Vec<Vec<&Arc<Source>>>> = BTreeMap::new();
-    for ((bucket, _), parts) in runs {
-        let bytes = parts.iter().map(|part| part.bytes()).sum();
-        classes.entry((bucket, class(bytes))).or_default().push(parts);
+    let mut classes: BTreeMap<(i64, i32), Vec<Run>> = BTreeMap::new();
+    for ((bucket, _), run) in runs {
+        classes.entry((bucket, class(run.bytes))).or_default().push(run);
     }
-    for runs in classes.into_values().filter(|runs| runs.len() >= config.compaction_fan_in) {
-        let mut sources: Vec<Arc<Source>> =
-            runs.into_iter().take(config.compaction_fan_in).flatten().map(Arc::clone).collect();
-        sources.sort_by_key(|source| source.number());
-        if sources.iter().map(|source| source.bytes()).sum::<u64>() > INPUT_BYTES_MAX {
-            continue;
-        }
-        let level = sources.iter().filter_map(|source| match &source.body {
-            Body::Part(part) => Some(part.entry.level),
-            Body::Delta(_) => None,
+    let crowded = classes.into_values().filter(|runs| runs.len() >= config.compaction_fan_in);
+    crowded.filter_map(|runs| merge_of(runs, config.compaction_fan_in)).next()
+}
+
+/// The longest stretch of neighbours in age that fits the limits: neighbours, because rows of one time stay together.
+fn merge_of(runs: Vec<Run>, fan_in: usize) -> Option<Merge> {
+    let mut best = 0..0;
+    for start in 0..runs.len() {
+        let (mut bytes, mut rows) = (0, 0);
+        let fitting = runs[start..].iter().take(fan_in).take_while(|run| {
+            bytes += run.bytes;
+            rows += run.rows;
+            bytes <= INPUT_BYTES_MAX && rows <= INPUT_ROWS_MAX
         });
-        let level = level.max().unwrap_or(0).saturating_add(1);
-        return Some(Merge { sources, run: None, level });
+        let end = start + fitting.count();
+        if end - start > best.len() {
+            best = start..end;
+        }
     }
-    None
+    if best.len() < 2 {
+        return None;
+    }
+    let level = runs[best.clone()].iter().map(|run| run.level).max().unwrap_or(0).saturating_add(1);
+    let mut sources: Vec<Arc<Source>> =
+        runs.into_iter().skip(best.start).take(best.len()).flat_map(|r| r.parts).collect();
+    sources.sort_by_key(|source| source.number());
+    Some(Merge { sources, into: Into::NewRuns { level } })
 }
 
 /// Runs every merge that is due in a table; gives their number. The caller holds the compaction lock.
@@ -82,15 +125,11 @@ pub(crate) fn compact_table(shared: &Arc<Shared>, table: Oid) -> Result<usize> {
             return Ok(merges);
         }
         let started = shared.clock.monotonic();
-        run(shared, &snapshot, table, merge)?;
+        rewrite(shared, &snapshot, table, merge.sources, &merge.into)?;
         merges += 1;
         let took = shared.clock.monotonic().saturating_sub(started);
         metrics::histogram!("compaction_seconds").record(took.as_secs_f64());
     }
-}
-
-fn run(shared: &Arc<Shared>, snapshot: &Snapshot, table: Oid, merge: Merge) -> Result<()> {
-    rewrite(shared, snapshot, table, merge.sources, merge.level, merge.run)
 }
 
 fn has_room(shared: &Shared, merge: &Merge) -> Result<bool> {
@@ -114,5 +153,13 @@ pub(crate) fn compact_all(shared: &Arc<Shared>) {
             Err(error) if error.sqlstate == "40001" => {}
             Err(error) => tracing::warn!(table = oid, %error, "compaction failed; it is tried again"),
         }
+    }
+}
+
+/// Gives the calling thread the priority of a background job. Linux keeps it per thread; where it is refused the
+/// compaction just competes.
+pub(crate) fn yield_to_others() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the compaction thread keeps its priority");
     }
 }

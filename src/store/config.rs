@@ -65,6 +65,8 @@ pub struct StoreConfig {
     pub parts_soft: usize,
     /// Writers are refused when a table has more parts than this.
     pub parts_hard: usize,
+    /// Directories statements may write backups into. None = nowhere.
+    pub backup_dirs: Vec<PathBuf>,
     /// Open a directory on a network file system.
     pub allow_network_fs: bool,
     /// Start although acknowledged commits are damaged; what is lost is listed in `LOSS-<time>.txt`.
@@ -112,6 +114,7 @@ impl Default for StoreConfig {
             compaction_fan_in: 8,
             parts_soft: 300,
             parts_hard: 1_000,
+            backup_dirs: Vec::new(),
             allow_network_fs: false,
             accept_data_loss: false,
             unsafe_no_fsync: false,
@@ -123,8 +126,9 @@ impl Default for StoreConfig {
 }
 
 /// Keys [`StoreConfig::set`] takes.
-pub const KEYS: [&str; 19] = [
+pub const KEYS: [&str; 20] = [
     "allow_network_fs",
+    "backup_dirs",
     "checkpoint_interval",
     "checkpoint_wal",
     "commit_group_max",
@@ -155,6 +159,10 @@ impl StoreConfig {
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "allow_network_fs" => self.allow_network_fs = parse_bool(key, value)?,
+            "backup_dirs" => {
+                self.backup_dirs =
+                    value.split(',').map(str::trim).filter(|dir| !dir.is_empty()).map(PathBuf::from).collect();
+            }
             "checkpoint_interval" => self.checkpoint_interval = parse_duration(key, value)?,
             "checkpoint_wal" => self.checkpoint_wal_bytes = parse_size(key, value)?,
             "commit_group_max" => self.commit_group_bytes_max = to_usize(key, parse_size(key, value)?)?,
@@ -209,6 +217,10 @@ impl StoreConfig {
                 "{} is outside the valid range for parameter \"store.rewrite_deleted_ratio\" (0 .. 1)",
                 self.rewrite_deleted_ratio
             )));
+        }
+        if let Some(relative) = self.backup_dirs.iter().find(|dir| !dir.is_absolute()) {
+            let message = format!("invalid value for parameter \"store.backup_dirs\": \"{}\"", relative.display());
+            return Err(StoreError::setting(message).with_hint("Directories are written in full, from the root."));
         }
         if self.unsafe_no_fsync && !self.accept_data_loss {
             return Err(StoreError::setting("store.unsafe_no_fsync loses acknowledged data in a power cut")

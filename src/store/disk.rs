@@ -41,13 +41,15 @@ pub trait Disk: Send + Sync + 'static {
     fn map(&self, path: &Path) -> io::Result<Bytes>;
     /// Atomic replace.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn unlink(&self, path: &Path) -> io::Result<()>;
     /// Names in a directory, sorted. A missing directory is an error of kind `NotFound`.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Creates a directory and its parents, mode 0700. Existing ones are left alone.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
-    /// Renames a directory or removes it from the name space of the store.
+    /// Removes an empty directory.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and unlinks in the directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
@@ -133,6 +135,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::hard_link(from, to)
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {

@@ -1,108 +1,136 @@
-//! From delta to parts.
+//! From delta to parts, and from parts to better parts.
 //!
-//! For: bounding memory and log. Promises: the rows of all generations of a table that were sealed become sorted
-//! parts; deletes that arrive while a part is written land on the right row, because the install maps them; a flush
-//! that fails leaves the delta as it was and no files. Does not: block writers or readers.
+//! For: bounding memory, log and the number of files. Promises: the rows of all generations of a table that were sealed
+//! become sorted parts; deletes that arrive while a part is written land on the right row, because the install maps
+//! them; a rewrite that fails leaves its sources as they were and no files; its memory is bounded by a range of rows,
+//! however large its input. Does not: block writers or readers, or choose what to rewrite.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Oid;
-use crate::arrange::{self, Piece};
+use crate::arrange::{self, Piece, no_places};
 use crate::commit::{Install, Replaced};
-use crate::error::Result;
-use crate::part::{self, Part, PartSpec};
+use crate::cut::{Target, rows_per_part, write_parts};
+use crate::error::{Result, StoreError};
+use crate::part::Part;
 use crate::snapshot::Snapshot;
 use crate::source::{Body, Source};
+use crate::split::split;
 use crate::store::Shared;
 
-/// Which rows become parts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rewrite {
-    /// Every sealed delta generation.
-    Deltas,
-    /// Every part with deletes, and the deltas too.
-    DeletedParts,
+/// Limit: rows whose sort keys are in memory at once.
+const RANGE_ROWS_MAX: usize = 2 << 20;
+
+/// Where the parts of a rewrite belong: to a run that exists (with its bucket), or to new ones.
+pub(crate) enum Into {
+    Run { bucket: i64, run: u32, level: u8 },
+    NewRuns { level: u8 },
 }
 
 /// Flushes the sealed generations of a table. True when something was written.
-pub(crate) fn flush_table(shared: &Arc<Shared>, table: Oid, what: Rewrite) -> Result<bool> {
+pub(crate) fn flush_table(shared: &Arc<Shared>, table: Oid) -> Result<bool> {
     shared.seal(Some(table))?;
     let snapshot = shared.published.load_full();
     let Some(state) = snapshot.table(table) else { return Ok(false) };
-    let wanted = |source: &&Arc<Source>| match &source.body {
-        Body::Delta(_) => state.open_generation != Some(source.number()),
-        Body::Part(_) => what == Rewrite::DeletedParts && source.deletes.is_some(),
-    };
-    let sources: Vec<Arc<Source>> = state.sources.iter().filter(wanted).cloned().collect();
+    let sealed = |source: &&Arc<Source>| !source.is_part() && state.open_generation != Some(source.number());
+    let sources: Vec<Arc<Source>> = state.sources.iter().filter(sealed).cloned().collect();
     if sources.is_empty() {
         return Ok(false);
     }
-    rewrite(shared, &snapshot, table, sources, 0, None)?;
+    rewrite(shared, &snapshot, table, sources, &Into::NewRuns { level: 0 })?;
     Ok(true)
 }
 
-/// Writes the live rows of some sources as new parts and installs those in their place. The parts belong to `run`, or
-/// to one named after the first of them.
+/// Flushes a table and rewrites every part of it that has deleted rows, each in its run.
+pub(crate) fn rewrite_deleted(shared: &Arc<Shared>, table: Oid) -> Result<()> {
+    flush_table(shared, table)?;
+    let numbers: Vec<u32> = match shared.published.load_full().table(table) {
+        None => return Ok(()),
+        Some(state) => {
+            state.sources.iter().filter(|s| s.is_part() && s.deletes.is_some()).map(|s| s.number()).collect()
+        }
+    };
+    for number in numbers {
+        let snapshot = shared.published.load_full();
+        let source = snapshot.table(table).and_then(|state| state.source(number)).cloned();
+        let Some(source) = source.filter(|source| source.deletes.is_some()) else { continue };
+        let Body::Part(part) = &source.body else { continue };
+        let into = Into::Run { bucket: part.entry.bucket, run: part.entry.run, level: part.entry.level };
+        rewrite(shared, &snapshot, table, vec![source], &into)?;
+    }
+    Ok(())
+}
+
+/// Writes the live rows of some sources as new parts and installs those in their place.
 pub(crate) fn rewrite(
     shared: &Arc<Shared>,
     snapshot: &Snapshot,
     table: Oid,
     sources: Vec<Arc<Source>>,
-    level: u8,
-    run: Option<u32>,
+    into: &Into,
 ) -> Result<()> {
     let Some(state) = snapshot.table(table) else { return Ok(()) };
     let layout = Arc::clone(&state.layout);
-    let bytes: u64 = sources.iter().map(|source| source.bytes()).sum();
-    let pieces = sources.iter().map(|source| Piece { source: Arc::clone(source), skip_deleted: true }).collect();
-    let arranged = arrange::arrange(&layout, pieces)?;
-    let rows = arranged.rows();
-    let per_part = rows_per_part(shared, rows, bytes);
-    let (ids, fields) = arrange::part_columns(&layout);
+    let (bytes, rows) = sources.iter().fold((0, 0), |(b, r), source| (b + source.bytes(), r + source.rows()));
+    let row_bytes = bytes / rows.max(1);
+    let (level, mut runs) = match into {
+        Into::Run { bucket, run, level } => (*level, BTreeMap::from([(*bucket, *run)])),
+        Into::NewRuns { level } => (*level, BTreeMap::new()),
+    };
+    let target = Target {
+        place: &shared.place,
+        config: &shared.config,
+        table,
+        layout: &layout,
+        min_seq: sources.iter().filter_map(|source| min_seq(source)).min().unwrap_or(snapshot.seq),
+        max_seq: snapshot.seq,
+        level,
+        row_bytes,
+    };
+    let range_rows = rows_per_part(&shared.config, row_bytes).min(RANGE_ROWS_MAX);
+    let mut places: Vec<Vec<u32>> = sources.iter().map(|source| no_places(source)).collect();
     let mut parts: Vec<(u32, Arc<Part>)> = Vec::new();
-    let mut run = run;
-    for start in (0..rows).step_by(per_part) {
-        let number = shared.allocate_source(table);
-        let run = *run.get_or_insert(number);
-        let spec = PartSpec {
-            table,
-            number,
-            ids: &ids,
-            fields: &fields,
-            keys: &layout.keys,
-            min_seq: sources.iter().filter_map(|source| seqs(source)).map(|(min, _)| min).min().unwrap_or(0),
-            max_seq: snapshot.seq,
-            level,
-            run,
-        };
-        let part = part::write(&shared.place, &spec, &arranged, start..rows.min(start + per_part))?;
-        parts.push((u32::try_from(start).expect("row numbers fit 32 bits"), Arc::new(part)));
+    let mut base = 0;
+    for ranges in split(&layout, &sources, range_rows)? {
+        if shared.stopping() {
+            return Err(StoreError::closed());
+        }
+        let (pieces, mut maps) = pieces(&sources, &ranges, &mut places);
+        let arranged = arrange::arrange(&layout, pieces)?;
+        arranged.place_rows(base, &mut maps);
+        for (first, part) in write_parts(&target, &arranged, &mut runs, &mut || shared.allocate_source(table))? {
+            parts.push((base + u32::try_from(first).expect("row numbers fit 32 bits"), part));
+        }
+        base += u32::try_from(arranged.rows()).expect("row numbers fit 32 bits");
     }
     let replaced = sources
         .iter()
-        .enumerate()
-        .map(|(piece, source)| Replaced {
+        .zip(places)
+        .map(|(source, places)| Replaced {
             source: source.number(),
             deletes_seen: source.deletes.clone(),
-            new_rows: Arc::new(arranged.new_rows(piece)),
+            new_rows: Arc::new(places),
         })
         .collect();
     shared.install(Install { table, replaced, parts })?;
     Ok(())
 }
 
-fn seqs(source: &Source) -> Option<(u64, u64)> {
-    match &source.body {
-        Body::Part(part) => Some((part.entry.min_seq, part.entry.max_seq)),
-        Body::Delta(_) => None,
-    }
+/// The sources' rows of one range, with the map of each.
+fn pieces<'a>(
+    sources: &[Arc<Source>],
+    ranges: &[Range<u32>],
+    places: &'a mut [Vec<u32>],
+) -> (Vec<Piece>, Vec<&'a mut Vec<u32>>) {
+    let with_rows = sources.iter().zip(ranges).zip(places).filter(|((_, rows), _)| !rows.is_empty());
+    with_rows.map(|((source, rows), places)| (Piece::range(Arc::clone(source), rows.clone()), places)).unzip()
 }
 
-/// Rows per part, so that none passes its limits: whole batches, at least one.
-fn rows_per_part(shared: &Shared, rows: usize, bytes: u64) -> usize {
-    let row_bytes = (bytes / (rows.max(1) as u64)).max(1);
-    let by_bytes = shared.config.part_bytes_max / row_bytes;
-    let limit = by_bytes.min(shared.config.part_rows_max);
-    let limit = usize::try_from(limit).unwrap_or(part::BATCH_ROWS);
-    (limit / part::BATCH_ROWS * part::BATCH_ROWS).max(part::BATCH_ROWS)
+fn min_seq(source: &Source) -> Option<u64> {
+    match &source.body {
+        Body::Part(part) => Some(part.entry.min_seq),
+        Body::Delta(_) => None,
+    }
 }

@@ -14,7 +14,9 @@
 //! Knows Arrow and sled. Does not know SQL: an [`Object`] is an oid, a kind and an opaque body.
 
 mod arrange;
+mod backup;
 mod blob;
+mod bucket;
 mod check;
 mod checkpoint;
 mod chunk_map;
@@ -23,6 +25,7 @@ mod codec;
 mod commit;
 mod compact;
 mod config;
+mod cut;
 mod delta;
 mod dictionary;
 mod disk;
@@ -53,6 +56,7 @@ pub mod sim;
 mod sled_meta;
 mod snapshot;
 mod source;
+mod split;
 mod state;
 mod store;
 mod ticket;
@@ -64,6 +68,8 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{BackupDone, restore};
+pub use bucket::{BucketUnit, Partition};
 pub use check::{Finding, check};
 pub use clock::{Clock, SystemClock};
 #[cfg(any(test, feature = "sim"))]
@@ -80,7 +86,7 @@ pub use part::{BATCH_ROWS, Encoded};
 pub use snapshot::{Snapshot, Space, TableState, Value};
 pub use source::{Chunk, PRIVATE_SOURCES_FROM, Source};
 pub use state::FIRST_OID;
-pub use store::{Status, Store};
+pub use store::{Status, Store, rebuild_meta};
 pub use ticket::Ticket;
 pub use txn::{Expect, Isolation, Mark, Overlay, Txn};
 pub use zone::{BOUND_BYTES_MAX, ColumnSummary, GRANULE_ROWS, Zones};

@@ -34,7 +34,7 @@ pub(crate) struct ManifestEntry {
     pub(crate) idx_generation: u32,
     pub(crate) run: u32,
     pub(crate) level: u8,
-    /// Value of `partition_by`; 0 while there is none.
+    /// Value of `partition_by`; 0 without one.
     pub(crate) bucket: i64,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,

@@ -10,6 +10,7 @@ use arrow::array::{Array, ArrayRef, UInt64Array, new_null_array};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
+use crate::bucket::{self, BucketUnit, Partition};
 use crate::codec::{Put, Reader};
 use crate::config::COLUMNS_MAX;
 use crate::error::{Result, StoreError};
@@ -43,6 +44,8 @@ pub struct TableLayout {
     pub order_by: Vec<ColumnId>,
     /// PRIMARY KEY, UNIQUE and indexes: parts get a section of each.
     pub keys: Vec<KeyDef>,
+    /// Rows of two buckets never share a part. None = one bucket.
+    pub partition: Option<Partition>,
     /// The id the next added column gets.
     pub next_column_id: u32,
 }
@@ -69,7 +72,7 @@ impl TableLayout {
             .map(|(field, id)| Column { id, field, added_default: None, dropped: false })
             .collect();
         let next_column_id = u32::try_from(columns.len()).expect("column counts are checked against COLUMNS_MAX") + 1;
-        Self { schema_version: 1, columns, order_by: Vec::new(), keys: Vec::new(), next_column_id }
+        Self { schema_version: 1, columns, order_by: Vec::new(), keys: Vec::new(), partition: None, next_column_id }
     }
 
     /// Columns that are not dropped, in table order. A batch given to `append` has exactly these.
@@ -111,6 +114,12 @@ impl TableLayout {
                 return Err(StoreError::new("0A000", message));
             }
         }
+        let divides = |partition: &Partition| {
+            self.column(partition.column).is_some_and(|c| !c.dropped && bucket::divides(c.field.data_type()))
+        };
+        if self.partition.as_ref().is_some_and(|partition| !divides(partition)) {
+            return Err(StoreError::internal("partition_by names a column that does not exist or is no date"));
+        }
         Ok(())
     }
 }
@@ -140,7 +149,7 @@ impl Object {
         match &self.layout {
             None => out.put_u8(0),
             Some(layout) => {
-                out.put_u8(1);
+                out.put_u8(if layout.partition.is_some() { 2 } else { 1 });
                 layout.encode(&mut out)?;
             }
         }
@@ -164,7 +173,7 @@ impl Object {
             body: reader.bytes()?.into(),
             layout: match reader.u8()? {
                 0 => None,
-                _ => Some(Arc::new(TableLayout::decode(&mut reader)?)),
+                tag => Some(Arc::new(TableLayout::decode(&mut reader, tag == 2)?)),
             },
         };
         if version == 2 {
@@ -198,10 +207,14 @@ impl TableLayout {
                 }
             }
         }
+        if let Some(partition) = &self.partition {
+            out.put_u32(partition.column);
+            out.put_u8(partition.unit.to_u8());
+        }
         Ok(())
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+    fn decode(reader: &mut Reader<'_>, partitioned: bool) -> Result<Self> {
         let schema_version = reader.u32()?;
         let next_column_id = reader.u32()?;
         let order_count = reader.count(4)?;
@@ -215,7 +228,11 @@ impl TableLayout {
             let added_default = if default.is_empty() { None } else { Some(single_column(default)?) };
             columns.push(Column { id, field: Arc::clone(field), added_default, dropped });
         }
-        Ok(Self { schema_version, columns, order_by, keys: Vec::new(), next_column_id })
+        let partition = match partitioned {
+            true => Some(Partition { column: reader.u32()?, unit: BucketUnit::from_u8(reader.u8()?)? }),
+            false => None,
+        };
+        Ok(Self { schema_version, columns, order_by, keys: Vec::new(), partition, next_column_id })
     }
 }
 
@@ -244,6 +261,7 @@ mod tests {
         layout.keys = vec![key(9, vec![2]), key(10, vec![1, 2])];
         layout.columns[0].added_default = Some(Arc::new(StringViewArray::from(vec!["a default longer than twelve"])));
         layout.columns[1].dropped = true;
+        layout.partition = Some(Partition { column: 1, unit: BucketUnit::Month });
         let object = Object {
             oid: 16_384,
             kind: 1,
@@ -255,8 +273,8 @@ mod tests {
         let (a, b) = (object.layout.unwrap(), back.layout.unwrap());
         assert_eq!((back.oid, back.kind, &*back.body, &*back.name_key), (16_384, 1, &b"{}"[..], &b"t"[..]));
         assert_eq!(
-            (a.schema_version, &a.order_by, &a.keys, a.next_column_id),
-            (b.schema_version, &b.order_by, &b.keys, b.next_column_id)
+            (a.schema_version, &a.order_by, &a.keys, a.partition, a.next_column_id),
+            (b.schema_version, &b.order_by, &b.keys, b.partition, b.next_column_id)
         );
         for (x, y) in a.columns.iter().zip(&b.columns) {
             assert_eq!((x.id, &x.field, x.dropped, &x.added_default), (y.id, &y.field, y.dropped, &y.added_default));

@@ -392,6 +392,7 @@ pub(crate) struct PartSpec<'a> {
     pub(crate) max_seq: Seq,
     pub(crate) level: u8,
     pub(crate) run: u32,
+    pub(crate) bucket: i64,
 }
 
 /// Writes the rows in `range` as a part. The files are durable when this returns; they vanish again when the part is
@@ -421,7 +422,7 @@ pub(crate) fn write(
         idx_generation: 0,
         run: spec.run,
         level: spec.level,
-        bucket: 0,
+        bucket: spec.bucket,
         rows,
         bytes: data.len,
         min_seq: spec.min_seq,

@@ -290,9 +290,6 @@ fn replay(
         let ops = decode_payload(frame.payload, place)?;
         state.apply(&Frame { seq: frame.seq, ops }, meta_pending)
     };
-    if wal::segments(disk, &config.data_dir)?.is_empty() && start.segment() == 1 {
-        return Ok(wal::ScanEnd { end: start, ..wal::ScanEnd::default() });
-    }
     wal::scan(disk, &config.data_dir, &place.uuid, start, &options, &mut visit)
 }
 

@@ -153,7 +153,10 @@ struct Inner {
     budget: Option<u64>,
     fail_write_at: Option<u64>,
     fail_sync_at: Option<u64>,
-    lock: Option<(u64, String)>,
+    locks: BTreeMap<PathBuf, (u64, String)>,
+    /// Hard links are refused, as between two file systems.
+    no_links: bool,
+    no_links_from: Option<PathBuf>,
 }
 
 fn power_cut() -> io::Error {
@@ -218,6 +221,7 @@ struct SimFile {
 
 struct SimLock {
     disk: SimDisk,
+    path: PathBuf,
     life: u64,
 }
 
@@ -226,8 +230,8 @@ impl DiskLock for SimLock {}
 impl Drop for SimLock {
     fn drop(&mut self) {
         let mut inner = self.disk.inner();
-        if inner.lock.as_ref().is_some_and(|(life, _)| *life == self.life) {
-            inner.lock = None;
+        if inner.locks.get(&self.path).is_some_and(|(life, _)| *life == self.life) {
+            inner.locks.remove(&self.path);
         }
     }
 }
@@ -266,6 +270,16 @@ impl SimDisk {
     /// Bytes that may still be written beyond what files have now; None = no limit.
     pub fn limit(&self, budget: Option<u64>) {
         self.inner().budget = budget;
+    }
+
+    /// Refuses hard links from now on, as between two file systems.
+    pub fn refuse_links(&self, refuse: bool) {
+        self.inner().no_links = refuse;
+    }
+
+    /// Refuses hard links to files below a directory: it lies on another file system.
+    pub fn refuse_links_from(&self, dir: Option<PathBuf>) {
+        self.inner().no_links_from = dir;
     }
 
     /// The n-th write from now writes a part of its bytes and fails.
@@ -311,7 +325,7 @@ impl SimDisk {
         inner.crash_at = None;
         inner.fail_sync_at = None;
         inner.fail_write_at = None;
-        inner.lock = None;
+        inner.locks.clear();
     }
 
     /// Changes bytes of a file behind the store's back, durably.
@@ -392,6 +406,20 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.call(None)?;
+        if inner.no_links || inner.no_links_from.as_ref().is_some_and(|dir| from.starts_with(dir)) {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        let file = inner.file(from)?;
+        if inner.now.files.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        inner.change(Change::Bind { path: to.to_path_buf(), file });
+        Ok(())
+    }
+
     fn unlink(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.inner();
         inner.call(None)?;
@@ -463,16 +491,16 @@ impl Disk for SimDisk {
         inner.now.files.contains_key(path) || inner.now.dirs.contains(path)
     }
 
-    fn lock(&self, _path: &Path, note: &str) -> io::Result<std::result::Result<Box<dyn DiskLock>, String>> {
+    fn lock(&self, path: &Path, note: &str) -> io::Result<std::result::Result<Box<dyn DiskLock>, String>> {
         let mut inner = self.inner();
         inner.call(None)?;
-        if let Some((_, holder)) = &inner.lock {
+        if let Some((_, holder)) = inner.locks.get(path) {
             return Ok(Err(holder.clone()));
         }
         let life = inner.life;
-        inner.lock = Some((life, note.to_owned()));
+        inner.locks.insert(path.to_path_buf(), (life, note.to_owned()));
         drop(inner);
-        Ok(Ok(Box::new(SimLock { disk: self.clone(), life })))
+        Ok(Ok(Box::new(SimLock { disk: self.clone(), path: path.to_path_buf(), life })))
     }
 }
 

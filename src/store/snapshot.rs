@@ -157,6 +157,10 @@ impl TableState {
         self.sources.iter().filter(|source| !source.is_part()).map(|source| source.bytes()).sum()
     }
 
+    pub(crate) fn delta_rows(&self) -> u64 {
+        self.sources.iter().filter(|source| !source.is_part()).map(|source| source.rows()).sum()
+    }
+
     pub(crate) fn part_count(&self) -> usize {
         self.sources.iter().filter(|source| source.is_part()).count()
     }

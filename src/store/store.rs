@@ -8,7 +8,7 @@
 //! request queue, open transactions, relocations, source counters, retired files.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::clock::Clock;
+use crate::backup::{self, BackupDone};
+use crate::clock::{Clock, SystemClock};
 use crate::commit::{self, Committer, Install, Queue, Request, SealedAt};
 use crate::config::StoreConfig;
-use crate::disk::{Disk, DiskLock};
+use crate::disk::{Disk, DiskLock, RealDisk};
 use crate::error::{Result, StoreError};
-use crate::flush::{Rewrite, flush_table};
-use crate::format::Checkpoint;
+use crate::flush::{self, flush_table};
+use crate::format::{self, Checkpoint};
 use crate::frame::Position;
 use crate::hook::CommitHook;
 use crate::meta::{self, Meta, MetaOpener, OPEN_TIMEOUT, Watched};
@@ -252,11 +253,11 @@ impl Shared {
             biggest = biggest.max(Some((bytes, oid)));
             let rows: u64 = table.sources.iter().filter(|source| !source.is_part()).map(|source| source.rows()).sum();
             if bytes >= config.delta_flush_bytes || rows >= config.delta_flush_rows {
-                flush_table(self, oid, Rewrite::Deltas)?;
+                flush_table(self, oid)?;
             }
         }
         match biggest {
-            Some((_, oid)) if total > config.delta_memory => flush_table(self, oid, Rewrite::Deltas).map(drop),
+            Some((_, oid)) if total > config.delta_memory => flush_table(self, oid).map(drop),
             _ => Ok(()),
         }
     }
@@ -266,7 +267,8 @@ impl Shared {
         let last = lock(&self.checkpoint);
         let wal =
             written.saturating_sub(last.wal_written) + if last.wal_written == 0 { self.replayed_bytes } else { 0 };
-        let idle = self.published.load().seq == last.checkpoint.seq;
+        // Files that were replaced before the last checkpoint wait for one more, also when nobody writes.
+        let idle = self.published.load().seq == last.checkpoint.seq && lock(&self.retired).is_empty();
         self.checkpoint_wanted.swap(false, Ordering::Relaxed)
             || wal >= self.config.checkpoint_wal_bytes
             || (!idle && self.clock.monotonic().saturating_sub(last.at) >= self.config.checkpoint_interval)
@@ -364,6 +366,7 @@ impl Store {
                     }
                 })?);
                 threads.push(spawn("store-compaction", &shared, |shared| {
+                    compact::yield_to_others();
                     while shared.compaction_due() {
                         let _held = lock(&shared.compaction);
                         compact::compact_all(shared);
@@ -427,7 +430,7 @@ impl Store {
     /// Writes a table's delta into sorted parts.
     pub fn flush(&self, table: Oid) -> Result<()> {
         let _held = lock(&self.shared().maintenance);
-        flush_table(self.shared(), table, Rewrite::Deltas).map(drop)
+        flush_table(self.shared(), table).map(drop)
     }
 
     /// Runs the merges that are due in a table; gives their number.
@@ -439,13 +442,27 @@ impl Store {
     /// Rewrites every part of a table that has deleted rows, and flushes its delta.
     pub fn rewrite_deleted(&self, table: Oid) -> Result<()> {
         let _held = (lock(&self.shared().maintenance), lock(&self.shared().compaction));
-        flush_table(self.shared(), table, Rewrite::DeletedParts).map(drop)
+        flush::rewrite_deleted(self.shared(), table)
     }
 
     /// Flushes everything, makes the metadata durable and cuts the log. Gives the commit it holds.
     pub fn checkpoint(&self) -> Result<Seq> {
         let _held = lock(&self.shared().maintenance);
         checkpoint::checkpoint(self.shared())
+    }
+
+    /// Copies the newest commit into `dir`, which must not exist or be empty: the copy is a data directory. Writers go
+    /// on. Errors: 58P02, 53100, 58030.
+    pub fn backup(&self, dir: &Path) -> Result<BackupDone> {
+        let shared = self.shared();
+        // A checkpoint first: what is in memory is written once, not for each backup.
+        self.checkpoint()?;
+        backup::backup(shared, dir)
+    }
+
+    /// Directories a statement may write backups into.
+    pub fn backup_dirs(&self) -> &[PathBuf] {
+        &self.shared().config.backup_dirs
     }
 
     /// Registers the one hook that sees commits in order; see [`CommitHook`].
@@ -492,6 +509,23 @@ impl Store {
         self.handle.join();
         outcome
     }
+}
+
+/// Sets the metadata store of a stopped directory aside, so that it is made again from dump and log; gives the newest
+/// commit.
+pub fn rebuild_meta(config: &StoreConfig) -> Result<Seq> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+    let clock = Arc::new(SystemClock::new());
+    let held = format::lock(disk.as_ref(), &config.data_dir, "rebuild-meta")?;
+    if format::read_format(disk.as_ref(), &config.data_dir)?.is_none() {
+        let message = format!("directory \"{}\" is not a tributary data directory", config.data_dir.display());
+        return Err(StoreError::setting(message));
+    }
+    SledOpener::new(&config.data_dir, true).set_aside(clock.now_us())?;
+    drop(held);
+    let store = Store::open(config, disk, clock)?;
+    let seq = store.snapshot().seq();
+    store.close().map(|()| seq)
 }
 
 /// Figures of an open store.

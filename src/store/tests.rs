@@ -1,5 +1,7 @@
 //! Whole-store tests: one file per subject, over one small kit.
 
+mod backup;
+mod compaction;
 mod encodings;
 mod faults;
 mod keys;

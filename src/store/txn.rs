@@ -14,14 +14,16 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::record_batch::RecordBatch;
 use roaring::RoaringBitmap;
 
-use crate::arrange::{self, Piece};
+use crate::arrange::{self, Piece, no_places};
 use crate::blob::Blob;
 use crate::config::{INLINE_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::cut::{Target, write_parts};
 use crate::delta::{Delta, DeltaBatch};
 use crate::error::{Result, StoreError};
 use crate::key_check::KeysSeen;
 use crate::object::{Object, TableLayout};
-use crate::part::{self, Part, PartSpec};
+use crate::part::Part;
+use crate::relocation::{Targets, locate};
 use crate::snapshot::{Snapshot, Space, Value};
 use crate::source::{PRIVATE_SOURCES_FROM, Source};
 use crate::store::Shared;
@@ -57,8 +59,9 @@ pub struct Mark(usize);
 #[derive(Debug, Clone)]
 struct Moved {
     from: u32,
-    to: u32,
-    /// New row by old row; `u32::MAX` = was deleted.
+    /// Private numbers of the parts, each with its first row in the arrangement.
+    to: Targets,
+    /// Place in the arrangement by old row; `u32::MAX` = was deleted.
     rows: Arc<Vec<u32>>,
 }
 
@@ -294,41 +297,39 @@ impl Txn {
         Ok(())
     }
 
-    /// Moves the own rows of a table from memory into a part.
+    /// Moves the own rows of a table from memory into parts, one per bucket at least.
     pub(crate) fn stage(&mut self, table: Oid) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let observed = self.observed.load(Ordering::Relaxed);
         let seq = self.snapshot.seq;
-        self.writes.next_private += 2;
-        let (part_number, generation) =
-            (PRIVATE_SOURCES_FROM + self.writes.next_private - 2, PRIVATE_SOURCES_FROM + self.writes.next_private - 1);
+        self.writes.next_private += 1;
+        let generation = PRIVATE_SOURCES_FROM + self.writes.next_private - 1;
         let (layout, writes) = self.table_mut(table)?;
         let deletes = writes.own_deletes.remove(&writes.generation);
         let source = Arc::new(Source::delta(writes.generation, Arc::clone(&writes.memory), deletes));
         let old_generation = std::mem::replace(&mut writes.generation, generation);
         writes.memory = Arc::default();
-        let arranged = arrange::arrange(&layout, vec![Piece { source, skip_deleted: true }])?;
+        let row_bytes = source.bytes() / source.rows().max(1);
+        let mut rows = if observed { no_places(&source) } else { Vec::new() };
+        let arranged = arrange::arrange(&layout, vec![Piece::whole(source)])?;
         if arranged.rows() == 0 {
             return Ok(());
         }
-        let number = shared.allocate_source(table);
-        let (ids, fields) = arrange::part_columns(&layout);
-        let spec = PartSpec {
-            table,
-            number,
-            ids: &ids,
-            fields: &fields,
-            keys: &layout.keys,
-            min_seq: seq,
-            max_seq: seq,
-            level: 0,
-            run: number,
-        };
-        let part = part::write(&shared.place, &spec, &arranged, 0..arranged.rows())?;
-        writes.staged.push((part_number, Arc::new(part)));
         if observed {
-            let rows = Arc::new(arranged.new_rows(0));
-            writes.moved.push(Moved { from: old_generation, to: part_number, rows });
+            arranged.place_rows(0, &mut [&mut rows]);
+        }
+        let (place, config) = (&shared.place, &shared.config);
+        let target = Target { place, config, table, layout: &layout, min_seq: seq, max_seq: seq, level: 0, row_bytes };
+        let mut number = || shared.allocate_source(table);
+        let mut to = Vec::new();
+        for (first, part) in write_parts(&target, &arranged, &mut BTreeMap::new(), &mut number)? {
+            self.writes.next_private += 1;
+            let number = PRIVATE_SOURCES_FROM + self.writes.next_private - 1;
+            self.table_mut(table)?.1.staged.push((number, part));
+            to.push((number, u32::try_from(first).expect("row numbers fit 32 bits")));
+        }
+        if observed {
+            self.table_mut(table)?.1.moved.push(Moved { from: old_generation, to: to.into(), rows: Arc::new(rows) });
         }
         Ok(())
     }
@@ -344,18 +345,24 @@ impl Txn {
             merge_deletes(&mut writes.deletes, source, rows, snapshot_seq);
             return Ok(());
         }
-        let (mut source, mut rows) = (source, rows.clone());
-        while let Some(moved) = writes.moved.iter().find(|moved| moved.from == source) {
-            let map = |row: u32| moved.rows.get(row as usize).copied().filter(|new| *new != u32::MAX);
-            rows = rows.iter().filter_map(map).collect();
-            source = moved.to;
+        let places: BTreeMap<u32, RoaringBitmap> = match writes.moved.iter().find(|moved| moved.from == source) {
+            None => [(source, rows.clone())].into(),
+            Some(moved) => {
+                let mut places: BTreeMap<u32, RoaringBitmap> = BTreeMap::new();
+                let place = |row: u32| locate(&moved.to, moved.rows.get(row as usize).copied().unwrap_or(u32::MAX));
+                for (part, row) in rows.iter().filter_map(place) {
+                    places.entry(part).or_default().insert(row);
+                }
+                places
+            }
+        };
+        for (source, rows) in places {
+            let known = source == writes.generation || writes.staged.iter().any(|(number, _)| *number == source);
+            if !known {
+                return Err(StoreError::internal(format!("transaction has no own rows numbered {source}")));
+            }
+            *Arc::make_mut(writes.own_deletes.entry(source).or_default()) |= rows;
         }
-        let known = source == writes.generation || writes.staged.iter().any(|(number, _)| *number == source);
-        if !known {
-            return Err(StoreError::internal(format!("transaction has no own rows numbered {source}")));
-        }
-        let bits = writes.own_deletes.entry(source).or_default();
-        *Arc::make_mut(bits) |= rows;
         Ok(())
     }
 

@@ -274,6 +274,10 @@ pub(crate) fn scan(
         let header = SegmentHeader::decode(&bytes, uuid)?.filter(|header| header.number == number);
         found.push(Segment { number, bytes, header });
     }
+    // A new directory and a backup have no log; theirs would start here.
+    if found.is_empty() && start == Position::new(1, u32::try_from(SEGMENT_HEADER_BYTES).expect("64")) {
+        return Ok(ScanEnd { end: start, ..ScanEnd::default() });
+    }
     let chain = chain(&found, start)?;
     let mut result = ScanEnd {
         end: start,

@@ -21,6 +21,7 @@ mod scan;
 mod sequences;
 mod sessions;
 mod tidy;
+mod upkeep;
 mod wire;
 mod wire_scripts;
 mod wire_security;

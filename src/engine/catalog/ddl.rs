@@ -29,6 +29,7 @@ use crate::dialect::sqlparser::dialect::PostgreSqlDialect;
 use crate::dialect::sqlparser::parser::Parser;
 
 pub use create_table::TablePlan;
+pub(in crate::engine) use create_table::partition;
 pub(in crate::engine) use sequence::next_of;
 
 /// Longest name in bytes, as NAMEDATALEN - 1.

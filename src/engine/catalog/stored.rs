@@ -10,7 +10,7 @@ use tributary_pg::sqlstate;
 use tributary_pg::types;
 use tributary_store::{Column, Isolation, KeyDef, KeyHash, Object, Snapshot, Space, Store, TableLayout, Txn};
 
-use super::{CatalogObject, ColumnObject, IndexObject, TableObject, oid};
+use super::{CatalogObject, ColumnObject, IndexObject, TableObject, ddl, oid};
 use crate::engine::store_error::store_error;
 
 /// Where the OID counter is kept.
@@ -72,12 +72,15 @@ fn layout(table: &TableObject, before: Option<&TableLayout>) -> PgResult<TableLa
         .filter_map(|attnum| table.columns.iter().find(|column| column.attnum == *attnum))
         .map(|column| column.column_id)
         .collect();
+    let partition = table.options.iter().find(|(key, _)| key == "partition_by");
+    let partition = partition.map(|(_, value)| ddl::partition(table, value)).transpose()?;
     let next_column_id = table.columns.iter().map(|column| column.column_id + 1).max().unwrap_or(1);
     Ok(TableLayout {
         schema_version: before.map_or(1, |layout| layout.schema_version + 1),
         columns,
         order_by,
         keys: keys(table),
+        partition,
         next_column_id: next_column_id.max(before.map_or(1, |layout| layout.next_column_id)),
     })
 }

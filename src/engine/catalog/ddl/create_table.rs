@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tributary_pg::error::{PgError, PgResult, nearest};
 use tributary_pg::sqlstate;
 use tributary_pg::types::{TypeKind, by_oid};
+use tributary_store::{BucketUnit, Partition};
 
 use super::sequence::{given_options, serial_type};
 use super::{COLUMNS_MAX, Ddl, ViewColumn, column_type, fold, split_name};
@@ -229,7 +230,7 @@ impl Ddl<'_> {
             }
             match key.as_str() {
                 "order_by" => table.order_by = order_by(table, &value)?,
-                "partition_by" => check_partition(table, &value)?,
+                "partition_by" => drop(partition(table, &value)?),
                 "oids" if value.eq_ignore_ascii_case("false") => continue,
                 _ => {}
             }
@@ -383,17 +384,22 @@ fn order_by(table: &TableObject, value: &str) -> PgResult<Vec<i16>> {
 }
 
 /// `day | week | month | year (column)` of a date or timestamp column.
-fn check_partition(table: &TableObject, value: &str) -> PgResult<()> {
+pub(in crate::engine) fn partition(table: &TableObject, value: &str) -> PgResult<Partition> {
     let form = "Use day(column), week(column), month(column) or year(column).";
-    let (unit, rest) = value.split_once('(').ok_or_else(|| bad_option("partition_by", value, form))?;
-    let column = rest.trim_end().strip_suffix(')').ok_or_else(|| bad_option("partition_by", value, form))?;
-    if !["day", "week", "month", "year"].contains(&unit.trim().to_ascii_lowercase().as_str()) {
-        return Err(bad_option("partition_by", value, form));
-    }
+    let bad = || bad_option("partition_by", value, form);
+    let (unit, rest) = value.split_once('(').ok_or_else(bad)?;
+    let column = rest.trim_end().strip_suffix(')').ok_or_else(bad)?;
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "day" => BucketUnit::Day,
+        "week" => BucketUnit::Week,
+        "month" => BucketUnit::Month,
+        "year" => BucketUnit::Year,
+        _ => return Err(bad()),
+    };
     let column = option_column(table, "partition_by", column)?;
     let kind = by_oid(column.type_oid).map(|ty| ty.kind);
     if matches!(kind, Some(TypeKind::Date | TypeKind::Timestamp | TypeKind::TimestampTz)) {
-        return Ok(());
+        return Ok(Partition { column: column.column_id, unit });
     }
     Err(bad_option("partition_by", value, "The column must be a date or timestamp."))
 }
