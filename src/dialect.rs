@@ -4,6 +4,7 @@
 //! text it came from, because error positions count characters of what the client sent.
 //! This module knows no catalog and no types: what needs them is planned in `engine`.
 
+mod calls;
 mod copy;
 mod expressions;
 pub mod forms;
@@ -11,8 +12,10 @@ mod from_functions;
 pub mod names;
 mod parse;
 mod roles;
+pub mod rows;
 pub mod semantics;
 mod sequences;
+mod subqueries;
 mod syntax_error;
 pub mod table_functions;
 pub mod upkeep;

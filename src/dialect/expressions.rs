@@ -5,36 +5,15 @@
 //! operators, calls and a handful of special forms.
 
 use super::sqlparser::ast::{
-    AccessExpr, Array, BinaryOperator, CaseWhen, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArguments, Ident, Interval, ObjectName, Query, SelectItem, SetExpr, Spanned,
-    Subscript, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, TrimWhereField, UnaryOperator, Value,
-    ValueWithSpan, WindowType,
+    AccessExpr, Array, BinaryOperator, CaseWhen, DataType, Expr, Interval, ObjectName, Query, Spanned, Subscript,
+    UnaryOperator, Value, ValueWithSpan,
 };
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
-use super::forms::{HIDDEN, Kind, call, form, null, pack, packed};
+use super::forms::{Kind, form, null, pack, packed};
 use super::names::folded;
-use super::semantics::{FunctionKind, Rewriter, bare_query, bare_select, unsupported};
-
-/// Functions without parentheses, and what they are called in the function table.
-const KEYWORD_FUNCTIONS: [&str; 12] = [
-    "current_catalog",
-    "current_date",
-    "current_role",
-    "current_schema",
-    "current_time",
-    "current_timestamp",
-    "current_user",
-    "localtime",
-    "localtimestamp",
-    "session_user",
-    "system_user",
-    "user",
-];
-
-/// Schemas whose functions are found; the qualification is dropped.
-const FUNCTION_SCHEMAS: [&str; 4] = ["pg_catalog", "information_schema", "tributary", "cron"];
+use super::semantics::{Rewriter, unsupported};
 
 impl Rewriter<'_> {
     /// Rewrites one expression in place.
@@ -53,26 +32,7 @@ impl Rewriter<'_> {
         self.source.position(name.span().start)
     }
 
-    /// A function's name without its schema; 42883 for schemas that hold no functions.
-    pub(super) fn function_name(&self, name: &ObjectName) -> Result<String, PgError> {
-        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
-        match parts.as_slice() {
-            [one] => Ok(one.clone()),
-            [.., schema, one] if FUNCTION_SCHEMAS.contains(&schema.as_str()) => Ok(one.clone()),
-            [.., schema, _] if !["public", "pg_temp"].contains(&schema.as_str()) => {
-                let message = format!("schema \"{schema}\" does not exist");
-                Err(PgError::new(sqlstate::INVALID_SCHEMA_NAME, message).at(self.at_name(name)))
-            }
-            _ => Err(PgError::new(
-                sqlstate::UNDEFINED_FUNCTION,
-                format!("function {} does not exist", parts.join(".")),
-            )
-            .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
-            .at(self.at_name(name))),
-        }
-    }
-
-    fn rewritten(&mut self, expr: Expr) -> Result<Expr, PgError> {
+    pub(super) fn rewritten(&mut self, expr: Expr) -> Result<Expr, PgError> {
         match expr {
             Expr::Nested(inner) => self.rewritten(*inner),
             Expr::BinaryOp { .. } => self.infix(expr),
@@ -103,7 +63,11 @@ impl Rewriter<'_> {
     fn plain(&mut self, expr: Expr) -> Result<Expr, PgError> {
         let position = self.at(&expr);
         match expr {
-            Expr::Identifier(ident) => Ok(self.keyword_function(&ident, position).unwrap_or(Expr::Identifier(ident))),
+            Expr::Identifier(ident) => Ok(match self.keyword_function(&ident, position) {
+                Some(called) => called,
+                None if self.names_relation(&ident) => self.whole_row(&ident, position),
+                None => Expr::Identifier(ident),
+            }),
             Expr::CompoundIdentifier(_) | Expr::Wildcard(_) => Ok(expr),
             Expr::Value(value) => self.literal(value, position),
             Expr::UnaryOp { op, expr } => self.prefix(op, *expr, position),
@@ -168,68 +132,16 @@ impl Rewriter<'_> {
         }
     }
 
-    /// Calls that SQL spells with keywords between the arguments.
-    fn keyword_call(&mut self, expr: Expr, position: usize) -> Result<Expr, PgError> {
-        let (name, operands) = match expr {
-            Expr::Extract { field, expr, .. } => ("extract", vec![text(&field.to_string().to_lowercase()), *expr]),
-            Expr::Ceil { expr, .. } => ("ceil", vec![*expr]),
-            Expr::Floor { expr, .. } => ("floor", vec![*expr]),
-            Expr::Position { expr, r#in } => ("position", vec![*r#in, *expr]),
-            Expr::AtTimeZone { timestamp, time_zone } => ("timezone", vec![*time_zone, *timestamp]),
-            Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
-                let mut operands = vec![*expr];
-                if substring_from.is_none() && substring_for.is_some() {
-                    operands.push(Expr::value(Value::Number("1".to_owned(), false)));
-                }
-                operands.extend([substring_from, substring_for].into_iter().flatten().map(|one| *one));
-                (if shorthand { "substr" } else { "substring" }, operands)
-            }
-            Expr::Trim { expr, trim_where, trim_what, trim_characters } => {
-                let name = match trim_where {
-                    Some(TrimWhereField::Leading) => "ltrim",
-                    Some(TrimWhereField::Trailing) => "rtrim",
-                    _ => "btrim",
-                };
-                let mut operands = vec![*expr];
-                operands.extend(trim_what.map(|one| *one));
-                operands.extend(trim_characters.unwrap_or_default());
-                (name, operands)
-            }
-            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-                let mut operands = vec![*expr, *overlay_what, *overlay_from];
-                operands.extend(overlay_for.map(|one| *one));
-                ("overlay", operands)
-            }
-            other => {
-                let shown: String = other.to_string().chars().take(60).collect();
-                return Err(unsupported(&format!("the expression \"{shown}\"")).at(position));
-            }
-        };
-        let operands = self.list(operands)?;
-        Ok(packed(Kind::Call, name, position, operands))
-    }
-
-    /// `current_user` and its like, when they come as bare identifiers.
-    pub(super) fn keyword_function(&self, ident: &Ident, position: usize) -> Option<Expr> {
-        let name = ident.value.to_lowercase();
-        if ident.quote_style.is_some() || !KEYWORD_FUNCTIONS.contains(&name.as_str()) {
-            return None;
-        }
-        Some(match self.functions.kind(&name) {
-            FunctionKind::Own => call(&name, Vec::new()),
-            _ => packed(Kind::Call, &name, position, Vec::new()),
-        })
-    }
-
-    fn list(&mut self, list: Vec<Expr>) -> Result<Vec<Expr>, PgError> {
+    pub(super) fn list(&mut self, list: Vec<Expr>) -> Result<Vec<Expr>, PgError> {
         list.into_iter().map(|one| self.rewritten(one)).collect()
     }
 
-    fn nested_query(&mut self, query: &mut Query) -> Result<(), PgError> {
+    pub(super) fn nested_query(&mut self, query: &mut Query) -> Result<(), PgError> {
         let (filtering, positive, sets) = (self.filtering, self.positive, self.sets_allowed);
         self.positive = true;
+        let sorting = std::mem::replace(&mut self.sorting, false);
         let done = self.query(query);
-        (self.filtering, self.positive, self.sets_allowed) = (filtering, positive, sets);
+        (self.filtering, self.positive, self.sets_allowed, self.sorting) = (filtering, positive, sets, sorting);
         done
     }
 
@@ -479,6 +391,12 @@ impl Rewriter<'_> {
                 .unwrap_or_else(|| Expr::value(Value::Boolean(true))));
         }
         let position = self.at(&inner);
+        if let Expr::Identifier(ident) = &inner
+            && self.names_relation(ident)
+        {
+            let test = if is_null { "null" } else { "not null" };
+            return Ok(form(Kind::RowTest, test, position, self.whole_row(ident, position), null()));
+        }
         let inner = self.rewritten(inner)?;
         let settled = Box::new(form(Kind::Output, "", position, inner, null()));
         Ok(if is_null { Expr::IsNull(settled) } else { Expr::IsNotNull(settled) })
@@ -557,204 +475,6 @@ impl Rewriter<'_> {
         }
         self.rewritten(expr)
     }
-
-    /// Calls: aggregates and window functions keep their node, all others become forms.
-    fn function(&mut self, mut function: Function, position: usize) -> Result<Expr, PgError> {
-        let name = self.function_name(&function.name)?;
-        if let FunctionArguments::Subquery(query) = function.args {
-            return self.array_query(*query, position);
-        }
-        let kind = self.functions.kind(&name);
-        let windowed = function.over.is_some();
-        let aggregate = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window) || windowed;
-        if aggregate || kind == FunctionKind::Own || name == "grouping" {
-            let postgres = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window);
-            let engine = if postgres { self.functions.engine_name(&name) } else { name.clone() };
-            function.name = ObjectName::from(vec![Ident::with_quote('"', engine)]);
-            if let (FunctionKind::Own, FunctionArguments::List(list)) = (kind, &mut function.args) {
-                self.place_named_arguments(&name, &mut list.args).map_err(|error| error.at(position))?;
-            }
-            let kept = self.kept_function(function, &name, kind, position)?;
-            return Ok(if postgres { form(Kind::Aggregated, &name, position, kept, null()) } else { kept });
-        }
-        let mut operands = Vec::new();
-        if let FunctionArguments::List(list) = function.args {
-            if list.duplicate_treatment.is_some() || function.filter.is_some() || !list.clauses.is_empty() {
-                let message =
-                    format!("DISTINCT, FILTER or ORDER BY specified, but {name} is not an aggregate function");
-                return Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, message).at(position));
-            }
-            for arg in list.args {
-                let FunctionArg::Unnamed(FunctionArgExpr::Expr(one)) = arg else {
-                    return Err(unsupported(&format!("a named or * argument of function {name}")).at(position));
-                };
-                operands.push(self.rewritten(one)?);
-            }
-        }
-        if kind == FunctionKind::Set {
-            if !self.sets_allowed {
-                return Err(PgError::new(
-                    sqlstate::FEATURE_NOT_SUPPORTED,
-                    "set-returning functions are not allowed here",
-                )
-                .at(position));
-            }
-            let values = call("unnest", vec![packed(Kind::Set, &name, position, operands)]);
-            return Ok(super::from_functions::json_typed(&name, values, position));
-        }
-        if name == "row" {
-            return Ok(packed(Kind::Row, "", position, operands));
-        }
-        Ok(packed(Kind::Call, &name, position, operands))
-    }
-
-    fn kept_function(
-        &mut self,
-        mut function: Function,
-        name: &str,
-        kind: FunctionKind,
-        position: usize,
-    ) -> Result<Expr, PgError> {
-        let sets = std::mem::replace(&mut self.sets_allowed, false);
-        let ordered_set = !function.within_group.is_empty();
-        if let FunctionArguments::List(list) = &mut function.args {
-            if function.over.is_some() && list.duplicate_treatment.is_some() {
-                let message = "DISTINCT is not implemented for window functions";
-                return Err(PgError::new(sqlstate::FEATURE_NOT_SUPPORTED, message).at(position));
-            }
-            let mut positional = Vec::new();
-            for arg in &mut list.args {
-                let inner = match arg {
-                    FunctionArg::Unnamed(inner) => inner,
-                    FunctionArg::Named { arg, .. } | FunctionArg::ExprNamed { arg, .. } => arg,
-                };
-                if let FunctionArgExpr::Expr(one) = inner {
-                    self.expr(one)?;
-                    positional.push(one.clone());
-                }
-            }
-            let typed = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window) && !ordered_set;
-            if typed && positional.len() == list.args.len() {
-                for (index, arg) in list.args.iter_mut().enumerate() {
-                    let one = packed(Kind::Argument, &format!("{name}/{index}"), position, positional.clone());
-                    *arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(one));
-                }
-            }
-            for clause in &mut list.clauses {
-                if let FunctionArgumentClause::OrderBy(keys) = clause {
-                    self.sort_keys(keys)?;
-                }
-            }
-        }
-        self.sort_keys(&mut function.within_group)?;
-        if let Some(filter) = &mut function.filter {
-            self.condition(filter, "FILTER")?;
-        }
-        if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
-            self.window(spec)?;
-        }
-        self.sets_allowed = sets;
-        Ok(Expr::Function(function))
-    }
-
-    /// `ARRAY(SELECT ..)`: the aggregate of the subquery's only column, `{}` when there are no rows.
-    fn array_query(&mut self, query: Query, position: usize) -> Result<Expr, PgError> {
-        let value = Expr::Identifier(Ident::with_quote('"', "value"));
-        let mut outer = over_column(query, vec![SelectItem::UnnamedExpr(call("array_agg", vec![value]))], None);
-        self.nested_query(&mut outer)?;
-        Ok(form(Kind::ArrayQuery, "", position, Expr::Subquery(Box::new(outer)), null()))
-    }
-
-    fn exists(&mut self, mut query: Query, negated: bool) -> Result<Expr, PgError> {
-        if self.filtering {
-            self.nested_query(&mut query)?;
-            return Ok(Expr::Exists { subquery: Box::new(query), negated });
-        }
-        let count = count_rows(None);
-        let test = if negated { BinaryOperator::Eq } else { BinaryOperator::Gt };
-        let zero = Expr::value(Value::Number("0".to_owned(), false));
-        let item = Expr::BinaryOp { left: Box::new(count), op: test, right: Box::new(zero) };
-        let alias = TableAlias {
-            explicit: true,
-            name: Ident::with_quote('"', format!("{HIDDEN}q")),
-            columns: Vec::new(),
-            at: None,
-        };
-        let relation =
-            TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
-        let from = vec![TableWithJoins { relation, joins: Vec::new() }];
-        let select = bare_select(vec![SelectItem::UnnamedExpr(item)], from);
-        let mut outer = bare_query(SetExpr::Select(Box::new(select)));
-        self.nested_query(&mut outer)?;
-        Ok(Expr::Subquery(Box::new(outer)))
-    }
-
-    fn in_query(&mut self, expr: Expr, mut query: Query, negated: bool) -> Result<Expr, PgError> {
-        let position = self.at(&expr);
-        if !self.filtering {
-            let found = self.quantified_value(expr, BinaryOperator::Eq, query, false)?;
-            return Ok(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(found) } } else { found });
-        }
-        let left = self.rewritten(expr)?;
-        self.nested_query(&mut query)?;
-        Ok(form(Kind::InQuery, if negated { "not" } else { "" }, position, left, Expr::Subquery(Box::new(query))))
-    }
-
-    /// `x op ANY (..)` and `x op ALL (..)`, over arrays and subqueries.
-    fn quantified(&mut self, left: Expr, op: BinaryOperator, right: Expr, all: bool) -> Result<Expr, PgError> {
-        let symbol = operator_name(&op);
-        let right = unnested(&right);
-        if let Expr::Subquery(query) = right {
-            return match (symbol.as_str(), all) {
-                ("=", false) => self.in_query(left, *query, false),
-                ("<>", true) => self.in_query(left, *query, true),
-                _ if self.filtering && self.positive => self.quantified_filter(left, op, *query, all),
-                _ => self.quantified_value(left, op, *query, all),
-            };
-        }
-        let end = self.source.position(left.span().end);
-        let position = self.source.find(&symbol, end);
-        let filtering = std::mem::replace(&mut self.filtering, false);
-        let (left, right) = (self.rewritten(left)?, self.rewritten(right)?);
-        self.filtering = filtering;
-        Ok(form(if all { Kind::All } else { Kind::Any }, &symbol, position, left, right))
-    }
-
-    /// Where only true counts: `x < ANY (q)` is EXISTS of a match, `x < ALL (q)` is NOT EXISTS of a row that is no match.
-    fn quantified_filter(&mut self, left: Expr, op: BinaryOperator, query: Query, all: bool) -> Result<Expr, PgError> {
-        let value = Expr::Identifier(Ident::with_quote('"', "value"));
-        let test = Expr::BinaryOp { left: Box::new(left), op, right: Box::new(value) };
-        let test = if all { Expr::IsNotTrue(Box::new(test)) } else { test };
-        let one = SelectItem::UnnamedExpr(Expr::value(Value::Number("1".to_owned(), false)));
-        let outer = over_column(query, vec![one], Some(test));
-        self.exists(outer, all)
-    }
-
-    /// The three-valued answer as a number of rows of each kind.
-    fn quantified_value(&mut self, left: Expr, op: BinaryOperator, query: Query, all: bool) -> Result<Expr, PgError> {
-        let value = Expr::Identifier(Ident::with_quote('"', "value"));
-        let test = Expr::BinaryOp { left: Box::new(left), op, right: Box::new(value) };
-        let decisive = if all { Expr::IsFalse(Box::new(test.clone())) } else { Expr::IsTrue(Box::new(test.clone())) };
-        let undecided = Expr::IsUnknown(Box::new(test));
-        let some = |filter: Expr| Expr::BinaryOp {
-            left: Box::new(count_rows(Some(filter))),
-            op: BinaryOperator::Gt,
-            right: Box::new(Expr::value(Value::Number("0".to_owned(), false))),
-        };
-        let case = Expr::Case {
-            case_token: super::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-            end_token: super::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-            operand: None,
-            conditions: vec![
-                CaseWhen { condition: some(decisive), result: Expr::value(Value::Boolean(!all)) },
-                CaseWhen { condition: some(undecided), result: null() },
-            ],
-            else_result: Some(Box::new(Expr::value(Value::Boolean(all)))),
-        };
-        let mut outer = over_column(query, vec![SelectItem::UnnamedExpr(case)], None);
-        self.nested_query(&mut outer)?;
-        Ok(Expr::Subquery(Box::new(outer)))
-    }
 }
 
 fn subscripted(built: Expr, shape: &mut String, indexes: &mut Vec<Expr>, position: usize) -> Expr {
@@ -765,38 +485,14 @@ fn subscripted(built: Expr, shape: &mut String, indexes: &mut Vec<Expr>, positio
     form(Kind::Subscript, &name, position, built, pack(std::mem::take(indexes)))
 }
 
-/// `SELECT items FROM (query) q(value) [WHERE ..]`.
-fn over_column(query: Query, items: Vec<SelectItem>, selection: Option<Expr>) -> Query {
-    let column = TableAliasColumnDef { name: Ident::with_quote('"', "value"), data_type: None };
-    let alias = TableAlias {
-        explicit: true,
-        name: Ident::with_quote('"', format!("{HIDDEN}q")),
-        columns: vec![column],
-        at: None,
-    };
-    let relation = TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
-    let mut select = bare_select(items, vec![TableWithJoins { relation, joins: Vec::new() }]);
-    select.selection = selection;
-    bare_query(SetExpr::Select(Box::new(select)))
-}
-
-fn count_rows(filter: Option<Expr>) -> Expr {
-    let Expr::Function(mut function) = call("count", Vec::new()) else { return null() };
-    if let FunctionArguments::List(list) = &mut function.args {
-        list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
-    }
-    function.filter = filter.map(Box::new);
-    Expr::Function(function)
-}
-
-fn unnested(expr: &Expr) -> Expr {
+pub(super) fn unnested(expr: &Expr) -> Expr {
     match expr {
         Expr::Nested(inner) => unnested(inner),
         other => other.clone(),
     }
 }
 
-fn text(value: &str) -> Expr {
+pub(super) fn text(value: &str) -> Expr {
     Expr::value(Value::SingleQuotedString(value.to_owned()))
 }
 

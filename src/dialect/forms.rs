@@ -66,11 +66,17 @@ pub enum Kind {
     Output,
     /// LIMIT or OFFSET.
     Limit,
+    /// A name that is a column, or else the whole row of the relation so called.
+    WholeRow,
+    /// IS NULL of a whole row; name `not null` for IS NOT NULL.
+    RowTest,
+    /// Values out of the list of a set-returning function: they get the type the list forgets.
+    Unnested,
     /// The planned call of an aggregate or window function: name is the function.
     Aggregated,
 }
 
-const KINDS: [(Kind, &str); 24] = [
+const KINDS: [(Kind, &str); 27] = [
     (Kind::String, "string"),
     (Kind::Number, "number"),
     (Kind::Bits, "bits"),
@@ -94,6 +100,9 @@ const KINDS: [(Kind, &str); 24] = [
     (Kind::Condition, "condition"),
     (Kind::Output, "output"),
     (Kind::Limit, "limit"),
+    (Kind::WholeRow, "wholerow"),
+    (Kind::RowTest, "rowtest"),
+    (Kind::Unnested, "unnested"),
     (Kind::Aggregated, "aggregated"),
 ];
 
@@ -154,6 +163,11 @@ pub fn call(name: &str, operands: Vec<Expr>) -> Expr {
         over: None,
         within_group: Vec::new(),
     })
+}
+
+/// The rows of a set given as a list.
+pub fn unnest(list: Expr, position: usize) -> Expr {
+    form(Kind::Unnested, "", position, call("unnest", vec![list]), null())
 }
 
 /// The NULL literal.

@@ -6,7 +6,7 @@
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
-use super::forms::{HIDDEN, Kind, call, form, null, packed};
+use super::forms::{HIDDEN, Kind, form, null, packed, unnest};
 use super::names::folded;
 use super::semantics::{
     FunctionKind, Rewriter, SERIES, aliased, bare_query, bare_select, mentions_columns, private_relation, unsupported,
@@ -59,8 +59,7 @@ impl Rewriter<'_> {
         if columns.len() > 1 {
             for (index, name) in columns.into_iter().enumerate() {
                 let list = packed(Kind::Set, &format!("{function}/{index}"), position, operands.clone());
-                let values = call("unnest", vec![list]);
-                items.push(aliased(json_typed(&format!("{function}/{index}"), values, position), name));
+                items.push(aliased(unnest(list, position), name));
             }
         } else if function == "generate_series" && !ordinality && !operands.iter().any(reads_rows) {
             let name = format!("{SERIES}\u{1}{position}\u{1}{column}");
@@ -74,17 +73,16 @@ impl Rewriter<'_> {
                 let list = packed(Kind::Set, "unnest", position, vec![one]);
                 let name =
                     if index == 0 { "unnest".to_owned() } else { format!("unnest{HIDDEN}{}", self.next_serial()) };
-                items.push(aliased(call("unnest", vec![list]), &name));
+                items.push(aliased(unnest(list, position), &name));
             }
         } else if scalar {
             items.push(aliased(packed(Kind::Call, &function, position, operands), &column));
         } else {
             let list = packed(Kind::Set, &function, position, operands);
-            let values = json_typed(&function, call("unnest", vec![list.clone()]), position);
-            items.push(aliased(values, &column));
+            items.push(aliased(unnest(list.clone(), position), &column));
             if ordinality {
                 let numbers = packed(Kind::Set, "\u{2}ordinality", position, vec![list]);
-                items.push(aliased(call("unnest", vec![numbers]), "ordinality"));
+                items.push(aliased(unnest(numbers, position), "ordinality"));
             }
         }
         let default_alias =
@@ -110,23 +108,6 @@ fn reads_rows(expr: &Expr) -> bool {
         std::ops::ControlFlow::<()>::Continue(())
     });
     found
-}
-
-/// Values out of a list have forgotten that they are JSON: a cast tells them again.
-pub(super) fn json_typed(function: &str, values: Expr, position: usize) -> Expr {
-    let data_type = match function {
-        "json_array_elements" | "json_each/1" => super::sqlparser::ast::DataType::JSON,
-        "jsonb_array_elements" | "jsonb_each/1" => super::sqlparser::ast::DataType::JSONB,
-        _ => return values,
-    };
-    let target = Expr::Cast {
-        kind: super::sqlparser::ast::CastKind::Cast,
-        expr: Box::new(null()),
-        data_type,
-        array: false,
-        format: None,
-    };
-    form(Kind::Cast, "", position, values, target)
 }
 
 /// `FROM json_to_recordset(x) AS t(a int, b text)`: each column is a field of each element, cast to its type.
@@ -176,7 +157,7 @@ fn records(
     }
     let elements = format!("{}_array_elements", if function.starts_with("jsonb") { "jsonb" } else { "json" });
     let inner = if set {
-        aliased(call("unnest", vec![packed(Kind::Set, &elements, position, operands)]), "value")
+        aliased(unnest(packed(Kind::Set, &elements, position, operands), position), "value")
     } else {
         let Some(only) = operands.into_iter().next() else { return Err(missing()) };
         aliased(only, "value")

@@ -107,8 +107,12 @@ pub struct Rewriter<'a> {
     pub(super) positive: bool,
     /// Whether set-returning functions may stand here.
     pub(super) sets_allowed: bool,
+    /// Whether the expression is a sort key.
+    pub(super) sorting: bool,
     /// Names that the query's ORDER BY uses: they must stay visible.
     ordered_by: Vec<String>,
+    /// Names of the relations in the FROM clause at hand.
+    pub(super) relations: Vec<String>,
     serial: usize,
     /// Queries around the one in hand, itself included.
     depth: usize,
@@ -134,7 +138,9 @@ impl<'a> Rewriter<'a> {
             filtering: false,
             positive: true,
             sets_allowed: false,
+            sorting: false,
             ordered_by: Vec::new(),
+            relations: Vec::new(),
             serial: 0,
             depth: 0,
         }
@@ -385,6 +391,15 @@ impl<'a> Rewriter<'a> {
     }
 
     fn select(&mut self, select: &mut Select, settle: bool) -> Result<(), PgError> {
+        super::rows::add_system_columns(select);
+        let names = super::rows::relation_names(&select.from);
+        let outer = std::mem::replace(&mut self.relations, names);
+        let done = self.select_inside(select, settle);
+        self.relations = outer;
+        done
+    }
+
+    fn select_inside(&mut self, select: &mut Select, settle: bool) -> Result<(), PgError> {
         for from in &mut select.from {
             self.from(from)?;
         }
@@ -396,7 +411,21 @@ impl<'a> Rewriter<'a> {
                 if modifiers.iter().any(|one| !matches!(one, GroupByWithModifier::GroupingSets(_))) {
                     return Err(unsupported("GROUP BY with a modifier"));
                 }
-                self.group_keys(keys)?;
+                let named = |ident: &Ident| select.projection.iter().any(|item| item_name(item) == Some(folded(ident)));
+                for key in keys.iter_mut() {
+                    if let Expr::Identifier(ident) = key
+                        && self.names_relation(ident)
+                        && !named(ident)
+                    {
+                        *key = self.whole_row(ident, self.source.position(ident.span.start));
+                    } else {
+                        self.group_key(key)?;
+                    }
+                }
+                // GROUP BY () alone is one group.
+                if matches!(keys.as_slice(), [Expr::Tuple(empty)] if empty.is_empty()) {
+                    keys.clear();
+                }
             }
             GroupByExpr::All(_) => {}
         }
@@ -421,6 +450,13 @@ impl<'a> Rewriter<'a> {
         // further in it would be ambiguous to whoever refers to it, and who does must see the name.
         let wild = self.depth <= 1
             && items.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+        // Further in a name given twice is hidden everywhere: who refers to it finds that it is ambiguous.
+        let mut twice: HashMap<String, usize> = HashMap::new();
+        if self.depth > 1 {
+            for name in items.iter().filter_map(item_name) {
+                *twice.entry(name).or_insert(0) += 1;
+            }
+        }
         let mut seen: HashMap<String, usize> = HashMap::new();
         for item in items {
             let (mut expr, name) = match item {
@@ -437,9 +473,15 @@ impl<'a> Rewriter<'a> {
             {
                 expr = called;
             }
+            if let Expr::Identifier(ident) = &expr
+                && self.names_relation(ident)
+            {
+                expr = self.whole_row(ident, self.at(&expr));
+            }
             let count = seen.entry(name.clone()).or_insert(0);
             *count += 1;
-            let first = *count == 1 && (!wild || self.ordered_by.contains(&name));
+            let ambiguous = twice.get(&name).is_some_and(|count| *count > 1) && !self.ordered_by.contains(&name);
+            let first = *count == 1 && !ambiguous && (!wild || self.ordered_by.contains(&name));
             let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
             if plain && first && matches!(item, SelectItem::UnnamedExpr(_)) {
                 *item = SelectItem::UnnamedExpr(expr);
@@ -465,26 +507,13 @@ impl<'a> Rewriter<'a> {
         self.serial
     }
 
-    fn group_keys(&mut self, keys: &mut Vec<Expr>) -> Result<(), PgError> {
-        for key in keys.iter_mut() {
-            match key {
-                Expr::Rollup(lists) | Expr::Cube(lists) | Expr::GroupingSets(lists) => {
-                    for list in lists {
-                        for one in list {
-                            self.key(one)?;
-                        }
-                    }
-                }
-                other => self.key(other)?,
+    fn group_key(&mut self, key: &mut Expr) -> Result<(), PgError> {
+        match key {
+            Expr::Rollup(lists) | Expr::Cube(lists) | Expr::GroupingSets(lists) => {
+                lists.iter_mut().flatten().try_for_each(|one| self.key(one))
             }
+            other => self.key(other),
         }
-        // GROUP BY () alone is one group.
-        if let [Expr::Tuple(empty)] = keys.as_slice()
-            && empty.is_empty()
-        {
-            keys.clear();
-        }
-        Ok(())
     }
 
     /// A grouping or DISTINCT ON key: positions and names stay as they are.
@@ -498,7 +527,10 @@ impl<'a> Rewriter<'a> {
     /// Sort keys of a query or an aggregate.
     pub(super) fn sort_keys(&mut self, keys: &mut [OrderByExpr]) -> Result<(), PgError> {
         for key in keys {
-            self.key(&mut key.expr)?;
+            let outer = std::mem::replace(&mut self.sorting, true);
+            let done = self.key(&mut key.expr);
+            self.sorting = outer;
+            done?;
         }
         Ok(())
     }
@@ -664,6 +696,15 @@ pub(super) fn mentions_columns(expr: &Expr) -> bool {
 
 fn empty_values() -> SetExpr {
     SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows: Vec::new() })
+}
+
+/// The output name an item is given or has.
+fn item_name(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(expr) => Some(figure(expr)),
+        SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
+        _ => None,
+    }
 }
 
 /// A relation by name.

@@ -14,6 +14,7 @@ mod casts;
 mod coerce;
 pub(super) mod constants;
 mod error;
+mod interval_order;
 mod kernels;
 mod operators;
 mod output;
@@ -43,6 +44,7 @@ use tributary_pg::PgError;
 pub(super) use error::{located, map_error};
 pub(super) use output::output_columns;
 pub(super) use parameters::Parameters;
+pub(super) use planning::near_function;
 pub(in crate::engine) use types::PgType;
 
 use super::session_vars::SessionVars;
@@ -70,8 +72,10 @@ pub(super) fn type_planner() -> Option<Arc<dyn TypePlanner>> {
 
 /// Rules around DataFusion's type coercion.
 pub(super) fn analyzer_rules(
-    defaults: Vec<Arc<dyn AnalyzerRule + Send + Sync>>,
+    mut defaults: Vec<Arc<dyn AnalyzerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    // Before type coercion, which refuses to look for window frames in intervals.
+    defaults.insert(0, Arc::new(interval_order::IntervalOrder));
     defaults
 }
 
@@ -118,7 +122,10 @@ impl Functions for FunctionNames<'_> {
         if special::NAMES.contains(&name) {
             return FunctionKind::Scalar;
         }
-        if let Some(found) = state.scalar_functions().get(name) {
+        let procs = signatures::signatures().procs(name);
+        // What the server knows of itself is typed by PostgreSQL's own table, where that has it.
+        let system = !procs.is_empty() && crate::engine::system::function_named(name).is_some();
+        if !system && let Some(found) = state.scalar_functions().get(name) {
             // The engine makes new instances of its functions for its settings: the implementation tells, not the pointer.
             let implementation = |udf: &Arc<ScalarUDF>| (udf.inner().as_ref() as &dyn Any).type_id();
             let engines =
@@ -130,7 +137,6 @@ impl Functions for FunctionNames<'_> {
         if crate::engine::system::tables::exists(name) {
             return FunctionKind::Own;
         }
-        let procs = signatures::signatures().procs(name);
         match procs.first() {
             Some(first) if first.kind == b'a' || procs.iter().any(|one| one.kind == b'a') => FunctionKind::Aggregate,
             Some(first) if first.kind == b'w' => FunctionKind::Window,

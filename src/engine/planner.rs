@@ -228,10 +228,9 @@ impl ContextProvider for Planner<'_> {
             return source.map_err(|error| DataFusionError::External(Box::new(error)));
         }
         let function = self.state.table_functions().get(name).ok_or_else(|| {
-            DataFusionError::External(Box::new(PgError::new(
-                tributary_pg::sqlstate::UNDEFINED_FUNCTION,
-                format!("function {name} does not exist"),
-            )))
+            let message = format!("function {name} does not exist");
+            let error = PgError::new(tributary_pg::sqlstate::UNDEFINED_FUNCTION, message);
+            DataFusionError::External(Box::new(error.hint_opt(pg::near_function(name))))
         })?;
         let arguments = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
         Ok(provider_as_source(function.create_table_provider_with_args(arguments)?))

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use tributary_pg::error::{PgError, Severity};
@@ -115,7 +115,13 @@ impl Session {
 
     /// Begins a statement: from now on cancel and statement_timeout can stop it.
     pub fn begin_statement(&mut self, text: &str) {
+        self.begin_statement_of(text, Instant::now());
+    }
+
+    /// The same for a statement of a message that arrived earlier: its time counts from then.
+    pub fn begin_statement_of(&mut self, text: &str, arrived_at: Instant) {
         let timeout = self.settings().duration("statement_timeout");
+        let timeout = timeout.map(|timeout| timeout.saturating_sub(arrived_at.elapsed()));
         self.fresh_snapshot = true;
         self.alone = false;
         self.token = self.backend.begin_statement(text, timeout);

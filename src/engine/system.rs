@@ -29,7 +29,7 @@ use tributary_pg::{sqlstate, types};
 
 use super::catalog::{Catalog, Membership, RoleObject, SequenceObject};
 use super::planner::ReadView;
-pub(super) use functions::list_form;
+pub(super) use functions::{list_form, named as function_named};
 use provider::ComputedTable;
 pub(super) use reg_names::SessionNames;
 use relation::relation;

@@ -64,8 +64,7 @@ pub(super) fn is_report(name: &str) -> bool {
 }
 
 /// Names of the reports.
-#[cfg(test)]
-fn names() -> Vec<&'static str> {
+pub(super) fn names() -> Vec<&'static str> {
     FUNCTIONS.iter().map(|function| function.name).collect()
 }
 

@@ -6,7 +6,7 @@
 //! themselves are handled in `simple`, `extended` and `copy`.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use pgwire::messages::startup::Authentication;
@@ -52,6 +52,8 @@ pub struct Conversation {
     stopping: CancellationToken,
     /// After an error in the extended protocol: everything up to Sync is discarded.
     skip_to_sync: bool,
+    /// When the message in hand arrived.
+    pub(super) arrived_at: Instant,
     /// A statement has begun that has not ended: cancel and timeout apply.
     statement_open: bool,
 }
@@ -67,8 +69,15 @@ pub async fn open(
     backend::authentication(out.buffer(), &Authentication::Ok);
     match engine.connect(login) {
         Ok(session) => {
-            let mut conversation =
-                Conversation { session, intake, out, stopping, skip_to_sync: false, statement_open: false };
+            let mut conversation = Conversation {
+                session,
+                intake,
+                out,
+                stopping,
+                skip_to_sync: false,
+                arrived_at: Instant::now(),
+                statement_open: false,
+            };
             conversation.greet();
             Some(conversation)
         }
@@ -120,20 +129,25 @@ impl Conversation {
     /// but the statement ends, because between messages there is nothing to cancel.
     async fn receive(&mut self) -> Step<Frontend> {
         if let Some(incoming) = self.intake.next_now() {
-            return open_message(incoming);
+            return self.open_message(incoming);
         }
         self.close_statement();
         let session_end = self.session_end();
         let (idle, what, code) = self.idle_limit();
         tokio::select! {
             biased;
-            incoming = self.intake.next() => open_message(incoming.ok_or(Stop::Ended)?),
+            incoming = self.intake.next() => self.open_message(incoming.ok_or(Stop::Ended)?),
             () = session_end.cancelled() => Err(terminated().into()),
             () = self.stopping.cancelled() => Err(terminated().into()),
             () = sleep(idle) => Err(PgError::new(code, format!("terminating connection due to {what} timeout"))
                 .severity(Severity::Fatal)
                 .into()),
         }
+    }
+
+    fn open_message(&mut self, incoming: Incoming) -> Step<Frontend> {
+        self.arrived_at = incoming.at;
+        Ok(incoming.message?)
     }
 
     fn idle_limit(&self) -> (Option<Duration>, &'static str, tributary_pg::error::SqlState) {
@@ -247,7 +261,7 @@ impl Conversation {
     /// Begins a statement unless one is open.
     pub(super) fn open_statement(&mut self, text: &str) {
         if !self.statement_open {
-            self.session.begin_statement(text);
+            self.session.begin_statement_of(text, self.arrived_at);
             self.statement_open = true;
         }
     }
@@ -286,10 +300,6 @@ impl Conversation {
         let Target::Other(kind) = target else { return PgError::internal("a known target") };
         PgError::new(sqlstate::PROTOCOL_VIOLATION, format!("invalid {message} message subtype {kind}"))
     }
-}
-
-fn open_message(incoming: Incoming) -> Step<Frontend> {
-    Ok(incoming.message?)
 }
 
 fn terminated() -> PgError {

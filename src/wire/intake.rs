@@ -6,6 +6,7 @@
 //! the `gone` callback runs at once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::io::AsyncRead;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -25,6 +26,8 @@ const BYTES_MAX: usize = 4 << 20;
 pub struct Incoming {
     /// The message, or what is wrong with it: the session's last.
     pub message: Result<Frontend, PgError>,
+    /// When it was read: statement_timeout counts from here.
+    pub at: Instant,
     _share: OwnedSemaphorePermit,
 }
 
@@ -92,10 +95,10 @@ pub async fn read_messages<R: AsyncRead + Unpin>(
                 return gone();
             }
         };
-        let broken = message.is_err();
+        let (broken, at) = (message.is_err(), Instant::now());
         let share = u32::try_from(body_bytes.min(BYTES_MAX)).unwrap_or(u32::MAX);
         let Ok(share) = Arc::clone(&feed.bytes).acquire_many_owned(share).await else { return };
-        let incoming = Incoming { message, _share: share };
+        let incoming = Incoming { message, at, _share: share };
         if feed.queue.send(incoming).await.is_err() || broken {
             return;
         }

@@ -25,6 +25,7 @@ use super::signatures::{Context, oid};
 use super::typed::{Scope, Typed};
 use super::types::PgType;
 
+mod intervals;
 mod ordered_set;
 
 /// Lays ours over DataFusion's.
@@ -84,9 +85,10 @@ pub(super) fn finished(scope: &Scope<'_>, name: &str, expr: Expr) -> Result<Type
     let value = scope.typed(first)?;
     let exact = matches!(value.of.oid, oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC);
     match name {
-        // The engine compares intervals field by field, PostgreSQL by length.
-        "min" | "max" if value.of.oid == oid::INTERVAL => {
-            Err(PgError::unsupported(format!("{name} of intervals is not supported yet")))
+        "min" | "max" | "sum" | "avg" if value.of.oid == oid::INTERVAL => {
+            let own =
+                intervals::named(name).ok_or_else(|| PgError::internal("an aggregate of intervals is missing"))?;
+            Ok(Typed::new(sibling(&expr, own, value.expr), oid::INTERVAL))
         }
         "avg" if exact => average(scope, &expr, value),
         "variance" | "var_samp" | "var_pop" | "stddev" | "stddev_samp" | "stddev_pop" if exact => {

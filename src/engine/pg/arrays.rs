@@ -204,6 +204,19 @@ fn expanded(
     built.map(|expr| Typed::new(expr, oid::BOOL)).ok_or_else(|| PgError::internal("an array has no elements"))
 }
 
+/// Values out of a list, with the type its elements have: the list's Arrow type says less.
+pub(super) fn unnested(scope: &Scope<'_>, values: Expr) -> Result<Typed, PgError> {
+    let plain = scope.typed(values)?;
+    let element = match &plain.expr {
+        Expr::Unnest(list) => element_of(scope.typed(list.expr.as_ref().clone())?.of.oid),
+        _ => None,
+    };
+    Ok(match element {
+        Some(element) if element != plain.of.oid => Typed { of: PgType::plain(element), ..plain },
+        _ => plain,
+    })
+}
+
 /// A set-returning function as the list of the values it returns.
 pub(super) fn set_function(
     scope: &Scope<'_>,

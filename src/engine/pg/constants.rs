@@ -27,6 +27,11 @@ pub(in crate::engine) fn check(state: &SessionState, plan: &LogicalPlan) -> Resu
     .map_err(super::map_error)
 }
 
+/// Whether a part of the plan is known to have no rows.
+pub(in crate::engine) fn empties(plan: &LogicalPlan) -> bool {
+    plan.exists(|node| Ok(matches!(node, LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row))).unwrap_or(false)
+}
+
 fn compute(state: &SessionState, constant: &Expr, schema: &DFSchema) -> EngineResult<()> {
     use arrow::array::{RecordBatch, RecordBatchOptions};
     let physical = state.create_physical_expr(constant.clone(), schema)?;

@@ -3,7 +3,7 @@
 //! Nothing that a statement can cause is XX000: what DataFusion says of a statement is a mapped PostgreSQL error or, when
 //! no rule knows it, 0A000 with its text. XX000 is left for what DataFusion itself calls internal.
 
-use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::common::{Column, DataFusionError, SchemaError};
 use tributary_pg::error::{PgError, SqlState, nearest};
 use tributary_pg::sqlstate;
 
@@ -84,6 +84,14 @@ fn schema_error(error: SchemaError) -> PgError {
                     let message = format!("missing FROM-clause entry for table \"{}\"", relation.table());
                     return PgError::new(sqlstate::UNDEFINED_TABLE, message);
                 }
+            }
+            let same = |one: &&Column| {
+                let own = field.relation.as_ref().is_none_or(|relation| one.relation.as_ref() == Some(relation));
+                own && one.name != field.name && visible(&one.name) == field.name
+            };
+            if valid_fields.iter().filter(same).count() > 1 {
+                let message = format!("column reference \"{}\" is ambiguous", field.name);
+                return PgError::new(sqlstate::AMBIGUOUS_COLUMN, message);
             }
             let hint = nearest(&field.name, valid_fields.iter().map(|one| one.name.as_str())).map(|near| {
                 let full = valid_fields.iter().find(|one| one.name == near);

@@ -7,6 +7,7 @@ mod arithmetic;
 mod array;
 mod datetime;
 mod fields;
+mod identifiers;
 mod json;
 pub(super) mod numeric;
 mod patterns;
@@ -77,6 +78,7 @@ fn find(code: &str) -> Option<Implementation> {
         .or_else(|| array::find(code))
         .or_else(|| json::find(code))
         .or_else(|| patterns::find(code))
+        .or_else(|| identifiers::find(code))
         .or_else(|| super::aggregates::find(code))
 }
 
@@ -103,6 +105,10 @@ pub(super) fn proc_call(proc: &'static Proc, arguments: Vec<Typed>, result: Oid)
     };
     if let Some(implementation) = find(proc.code) {
         return built(proc.code, implementation, arguments, result, volatility);
+    }
+    if let Some(function) = crate::engine::system::function_named(proc.name) {
+        let expr = function.call(arguments.into_iter().map(|one| one.expr).collect());
+        return Ok(Typed::new(expr, result));
     }
     if let Some(expr) = borrowed(proc, &arguments) {
         return typed_as(expr, result);

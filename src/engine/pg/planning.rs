@@ -3,15 +3,17 @@
 //! DataFusion hands every form to [`PgPlanner`] with its operands already planned and the schema at hand, bottom up, so
 //! here all types are known. The order of cases follows `dialect::forms::Kind`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, DataFusionError, Result as EngineResult};
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::registry::MemoryFunctionRegistry;
 use datafusion::logical_expr::expr::{Case, InList, InSubquery, ScalarFunction};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility};
 use datafusion::scalar::ScalarValue;
-use tributary_pg::error::PgError;
+use tributary_pg::error::{PgError, nearest};
 use tributary_pg::sqlstate;
 
 use super::parameters::Parameters;
@@ -81,6 +83,9 @@ fn plan(scope: &Scope<'_>, form: &Form, left: Expr, right: Expr) -> Result<Expr,
         Kind::Condition => condition(scope, &form.name, scope.typed(left)?, at)?,
         Kind::Output => output(scope, scope.typed(left)?)?,
         Kind::Limit => limit(scope, &form.name, scope.typed(left)?, at)?,
+        Kind::WholeRow => special::whole_row(scope, &form.name, at)?,
+        Kind::RowTest => special::row_test(scope, scope.typed(left)?, form.name == "not null")?,
+        Kind::Unnested => arrays::unnested(scope, left)?,
         Kind::Aggregated => super::aggregates::finished(scope, &form.name, left)?,
     };
     scope.finish(typed)
@@ -167,7 +172,33 @@ pub(super) fn unresolved(name: &str, inputs: &[Oid], ambiguous: bool, at: usize)
         return placed(PgError::new(sqlstate::AMBIGUOUS_FUNCTION, message).hint(hint), at);
     }
     let message = format!("function {name}({list}) does not exist");
-    placed(PgError::new(sqlstate::UNDEFINED_FUNCTION, message).hint(FUNCTION_HINT), at)
+    let hint = near_function(name).unwrap_or_else(|| FUNCTION_HINT.to_owned());
+    placed(PgError::new(sqlstate::UNDEFINED_FUNCTION, message).hint(hint), at)
+}
+
+/// What to try instead of a function that nobody knows by that name. A known name with other types is no case of this.
+pub(in crate::engine) fn near_function(name: &str) -> Option<String> {
+    if !signatures().procs(name).is_empty() {
+        return None;
+    }
+    // Sorted, so that of two equally near names it is always the same one.
+    let names: std::collections::BTreeSet<&str> =
+        signatures().proc_names().chain(own_names().iter().map(String::as_str)).collect();
+    nearest(name, names).map(|near| format!("Perhaps you meant the function \"{near}\"."))
+}
+
+/// Names of the functions that are ours alone.
+fn own_names() -> &'static [String] {
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let mut registry = MemoryFunctionRegistry::new();
+        // The engine's start has registered them before; a name taken twice would have ended it.
+        if tributary_udfs::register_all(&mut registry).is_err() {
+            return Vec::new();
+        }
+        let reports = crate::engine::table_functions::names().into_iter().map(str::to_owned);
+        registry.udfs().into_iter().chain(registry.udafs()).chain(registry.udwfs()).chain(reports).collect()
+    });
+    &NAMES
 }
 
 /// `date('2024-01-01')`: a type's name called like a function.

@@ -184,6 +184,11 @@ impl Signatures {
         self.procs.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// Names of all functions.
+    pub fn proc_names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.procs.keys().copied()
+    }
+
     /// All operators with that symbol.
     pub fn operators(&self, name: &str) -> &[OperatorRow] {
         self.operators.get(name).map_or(&[], Vec::as_slice)

@@ -1,5 +1,6 @@
 //! Calls that are no functions in PostgreSQL's table: COALESCE, NULLIF, GREATEST, LEAST, CURRENT_DATE, ROW, fields.
 
+use datafusion::common::Column;
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::scalar::ScalarValue;
@@ -13,6 +14,8 @@ use super::operators;
 use super::signatures::{Context, display_name, oid};
 use super::typed::{Scope, Typed, literal, placed};
 use super::types::{PgType, arrow_type};
+use crate::dialect::forms::visible;
+use crate::dialect::rows::STAR;
 
 /// Names that [`call`] answers, whatever is registered under them.
 pub(super) const NAMES: &[&str] = &[
@@ -26,6 +29,8 @@ pub(super) const NAMES: &[&str] = &[
     "localtime",
     "current_time",
     "pg_typeof",
+    "_pg_truetypid",
+    "_pg_truetypmod",
 ];
 
 /// Plans a special call; None when the name is an ordinary function.
@@ -42,6 +47,8 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Typed], at: usize
         "localtime" => Some(clock("localtime_now", oid::TIME, &arguments)),
         "current_time" => Some(Err(placed(PgError::unsupported("type \"timetz\" is not supported"), at))),
         crate::engine::dml::ASSIGN => Some(assign(scope, arguments)),
+        "_pg_truetypid" => true_type(scope, "typbasetype", "atttypid", &arguments),
+        "_pg_truetypmod" => true_type(scope, "typtypmod", "atttypmod", &arguments),
         "pg_typeof" => match arguments.as_slice() {
             [value] => Some(Ok(literal_type(value))),
             _ => None,
@@ -134,6 +141,109 @@ pub(super) fn row(scope: &Scope<'_>, values: Vec<Typed>) -> Result<Typed, PgErro
     Ok(Typed::new(udf.call(arguments), oid::RECORD))
 }
 
+/// A name that is a column of the relations in sight, or else one of those relations: then the value is its row.
+pub(super) fn whole_row(scope: &Scope<'_>, name: &str, at: usize) -> Result<Typed, PgError> {
+    let star = name.strip_prefix(STAR);
+    if star.is_none()
+        && let Ok((relation, field)) = scope.schema.qualified_field_with_unqualified_name(name)
+    {
+        return scope.typed(Expr::Column(Column::new(relation.cloned(), field.name())));
+    }
+    let name = star.unwrap_or(name);
+    let fields: Vec<(Column, bool)> = scope
+        .schema
+        .iter()
+        .filter(|(relation, field)| {
+            relation.is_some_and(|relation| relation.table() == name) && visible(field.name()) == field.name()
+        })
+        .map(|(relation, field)| (Column::new(relation.cloned(), field.name()), field.is_nullable()))
+        .collect();
+    if fields.is_empty() {
+        let message = match star {
+            Some(_) => format!("missing FROM-clause entry for table \"{name}\""),
+            None => format!("column \"{name}\" does not exist"),
+        };
+        let code = if star.is_some() { sqlstate::UNDEFINED_TABLE } else { sqlstate::UNDEFINED_COLUMN };
+        return Err(placed(PgError::new(code, message), at));
+    }
+    let udf = kernels::engine_function("named_struct")
+        .ok_or_else(|| PgError::internal("the engine has no function named_struct"))?;
+    let arguments = fields.iter().flat_map(|(column, _)| [lit(column.name.clone()), Expr::Column(column.clone())]);
+    let row = udf.call(arguments.collect());
+    // The missing side of an outer join has no row at all; it shows in columns that are all NULL.
+    let missing = fields
+        .iter()
+        .map(|(column, _)| Expr::IsNull(Box::new(Expr::Column(column.clone()))))
+        .reduce(|left, right| left.and(right))
+        .filter(|_| star.is_none() && fields.iter().all(|(_, nullable)| *nullable));
+    let expr = match missing {
+        Some(missing) => {
+            Expr::Case(Case::new(None, vec![(Box::new(Expr::Not(Box::new(missing))), Box::new(row))], None))
+        }
+        None => row,
+    };
+    Ok(Typed::new(expr, oid::RECORD))
+}
+
+/// `row IS [NOT] NULL`: every field is, or none is.
+pub(super) fn row_test(scope: &Scope<'_>, value: Typed, not: bool) -> Result<Typed, PgError> {
+    let test = |expr: Expr| {
+        if not { Expr::IsNotNull(Box::new(expr)) } else { Expr::IsNull(Box::new(expr)) }
+    };
+    let fields: Option<Vec<Expr>> = fields_of(&value.expr);
+    let expr = match fields {
+        Some(fields) => fields.into_iter().map(test).reduce(|left, right| left.and(right)),
+        None => Some(test(super::planning::output(scope, value)?.expr)),
+    };
+    expr.map(|expr| Typed::new(expr, oid::BOOL)).ok_or_else(|| PgError::internal("a row has no fields"))
+}
+
+/// Values of the fields of a row that was just made.
+fn fields_of(row: &Expr) -> Option<Vec<Expr>> {
+    match row {
+        Expr::ScalarFunction(function) if function.func.name() == "named_struct" => {
+            Some(function.args.iter().skip(1).step_by(2).cloned().collect())
+        }
+        Expr::Case(case) => case.when_then_expr.first().and_then(|(_, row)| fields_of(row)),
+        _ => None,
+    }
+}
+
+/// The field of a row that was just made.
+fn field_of(row: &Expr, name: &str) -> Option<Expr> {
+    match row {
+        Expr::ScalarFunction(function) if function.func.name() == "named_struct" => {
+            let is_name = |one: &Expr| matches!(one, Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) if text == name);
+            let index = function.args.iter().step_by(2).position(is_name)?;
+            function.args.get(2 * index + 1).cloned()
+        }
+        Expr::Case(case) => case.when_then_expr.first().and_then(|(_, row)| field_of(row, name)),
+        _ => None,
+    }
+}
+
+/// `information_schema._pg_truetypid(a, t)`: what a domain is over, else the column's own type.
+fn true_type(
+    scope: &Scope<'_>,
+    of_domain: &str,
+    of_column: &str,
+    arguments: &[Typed],
+) -> Option<Result<Typed, PgError>> {
+    let [attribute, of] = arguments else { return None };
+    if attribute.of.oid != oid::RECORD || of.of.oid != oid::RECORD {
+        return None;
+    }
+    let field = |row: &Typed, name: &str| struct_field(scope, name, row.clone(), 0);
+    let built = || {
+        let kind = field(of, "typtype")?.expr;
+        let (domain, column) = (field(of, of_domain)?, field(attribute, of_column)?);
+        let is_domain = Expr::eq(kind, lit(ScalarValue::Utf8View(Some("d".to_owned()))));
+        let case = Case::new(None, vec![(Box::new(is_domain), Box::new(domain.expr))], Some(Box::new(column.expr)));
+        Ok(Typed::new(Expr::Case(case), column.of.oid))
+    };
+    Some(built())
+}
+
 /// `(value).name`.
 pub(super) fn struct_field(scope: &Scope<'_>, name: &str, value: Typed, at: usize) -> Result<Typed, PgError> {
     if value.of.oid != oid::RECORD {
@@ -142,6 +252,9 @@ pub(super) fn struct_field(scope: &Scope<'_>, name: &str, value: Typed, at: usiz
             display_name(value.of.oid)
         );
         return Err(placed(PgError::new(sqlstate::WRONG_OBJECT_TYPE, message), at));
+    }
+    if let Some(field) = field_of(&value.expr, name) {
+        return scope.typed(field);
     }
     let udf = kernels::engine_function("get_field")
         .ok_or_else(|| PgError::internal("the engine has no function get_field"))?;

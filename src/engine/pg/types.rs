@@ -245,10 +245,28 @@ fn undefined(name: &str) -> PgError {
     PgError::new(sqlstate::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
 }
 
+/// What the domains of information_schema are over.
+fn domain_base(name: &str) -> Option<PgType> {
+    Some(match name {
+        "cardinal_number" => PgType::plain(oid::INT4),
+        "character_data" => PgType::plain(oid::VARCHAR),
+        "sql_identifier" => PgType::plain(oid::NAME),
+        "yes_or_no" => PgType { oid: oid::VARCHAR, typmod: 7 },
+        "time_stamp" => PgType { oid: oid::TIMESTAMPTZ, typmod: 2 },
+        _ => return None,
+    })
+}
+
 fn custom(name: &ObjectName, modifiers: &[String]) -> Result<PgType, PgError> {
     let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
     let Some(last) = parts.last() else { return Err(undefined(&name.to_string())) };
     let mut word = folded(last);
+    if let [.., schema, _] = parts.as_slice()
+        && folded(schema) == "information_schema"
+        && let Some(base) = domain_base(&word)
+    {
+        return Ok(base);
+    }
     if parts.len() > 1 && !["pg_catalog", "public", "tributary"].contains(&folded(parts[parts.len() - 2]).as_str()) {
         return Err(undefined(&parts.iter().map(|part| folded(part)).collect::<Vec<_>>().join(".")));
     }

@@ -16,8 +16,9 @@ mod sets;
 mod sizes;
 mod sleep;
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
@@ -125,12 +126,21 @@ fn definitions() -> impl Iterator<Item = Definition> {
     families.into_iter().flatten().copied()
 }
 
+static FUNCTIONS: LazyLock<HashMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let made = definitions().map(|one| (one.name, Arc::new(ScalarUDF::from(SystemFunction::new(one)))));
+    made.chain(std::iter::once(("pg_sleep", Arc::new(sleep::pg_sleep())))).collect()
+});
+
+/// The function of a name.
+pub(in crate::engine) fn named(name: &str) -> Option<Arc<ScalarUDF>> {
+    FUNCTIONS.get(name).cloned()
+}
+
 /// Registers every function.
 pub(super) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    for definition in definitions() {
-        registry.register_udf(Arc::new(ScalarUDF::from(SystemFunction::new(definition))))?;
+    for function in FUNCTIONS.values() {
+        registry.register_udf(Arc::clone(function))?;
     }
-    registry.register_udf(Arc::new(sleep::pg_sleep()))?;
     Ok(())
 }
 

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, PrimitiveArray};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
-    Time64MicrosecondType, TimestampMicrosecondType,
+    ArrowPrimitiveType, DataType, Date32Type, Field, Float64Type, Int32Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
@@ -345,6 +345,19 @@ fn spans(code: &str) -> Option<Implementation> {
         "interval_key" => {
             Implementation::strict(|call, values| one(|span| Ok(interval::canonical(span)), call, values))
         }
+        "interval_length" => Implementation::shaped(
+            |call, values| {
+                over_arrays(call, values, |arrays, _| {
+                    let spans = arrays[0].as_primitive::<Span>();
+                    let lengths: Decimal128Array = spans.iter().map(|span| span.map(interval::key)).collect();
+                    lengths
+                        .with_precision_and_scale(38, 0)
+                        .map(|lengths| Arc::new(lengths) as ArrayRef)
+                        .map_err(|error| PgError::internal(error.to_string()))
+                })
+            },
+            |_| Ok(Field::new("", DataType::Decimal128(38, 0), true)),
+        ),
         "interval_justify_hours" => Implementation::strict(|call, values| one(interval::justify_hours, call, values)),
         "interval_justify_days" => Implementation::strict(|call, values| one(interval::justify_days, call, values)),
         "interval_justify_interval" => {

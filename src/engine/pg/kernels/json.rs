@@ -288,10 +288,11 @@ fn builders(code: &str) -> Option<Implementation> {
                 // json_agg separates with a comma and a blank.
                 let of = element_of(call.arguments[0].oid).unwrap_or(call.arguments[0].oid);
                 let list = row.list(0);
+                let structured = list.data_type().is_nested();
                 let mut out = String::from("[");
                 for index in 0..list.len() {
                     if index > 0 {
-                        out.push_str(", ");
+                        out.push_str(if structured { ", \n " } else { ", " });
                     }
                     to_json(&list, index, of, &style, &mut out)?;
                 }
