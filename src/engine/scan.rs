@@ -7,6 +7,7 @@
 //! (the transaction does) or write.
 
 mod filter;
+mod key_lookup;
 mod ordered;
 pub(crate) mod ordered_scan;
 mod prune;
@@ -46,6 +47,7 @@ use prune::{Pruner, Selected, Slice};
 use row_source::RowSource;
 use stream::{Feed, Queue, ScanStream};
 
+pub(crate) use key_lookup::ScanKey;
 pub(crate) use stored::StoredSource;
 
 /// Name of the hidden row address column.
@@ -69,6 +71,8 @@ pub(crate) struct ScanTable {
     pub order_by: Vec<usize>,
     /// Keys that hold, in column indices of `schema`.
     pub constraints: Constraints,
+    /// Indexes by which rows can be looked up.
+    pub keys: Vec<ScanKey>,
 }
 
 impl ScanTable {
@@ -102,6 +106,8 @@ pub(crate) struct PartSource {
     filters: Vec<Arc<dyn PhysicalExpr>>,
     conjuncts: Arc<[Conjunct]>,
     selected: Arc<Selected>,
+    /// Name of the key by which rows were looked up.
+    key: Option<Arc<str>>,
     /// The selected slices in the order they are visited.
     slices: Arc<[Slice]>,
     /// What is taken from the queue at a time, as ranges of `slices`.
@@ -130,6 +136,7 @@ impl PartSource {
             filters: Vec::new(),
             conjuncts: Arc::new([]),
             selected: Arc::default(),
+            key: None,
             slices: empty,
             units: Arc::new([]),
             partitions: request.partitions.max(1),
@@ -153,6 +160,11 @@ impl PartSource {
     /// What pruning left, for EXPLAIN.
     pub(crate) fn selected(&self) -> &Selected {
         &self.selected
+    }
+
+    /// Name of the key by which rows are looked up, if they are.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// The scanned table.
@@ -190,9 +202,19 @@ impl PartSource {
         let (last, first): (Vec<_>, Vec<_>) = pairs.partition(|(_, conjunct)| conjunct.dynamic);
         let known = first.iter().filter(|(_, conjunct)| !conjunct.late);
         let known: Vec<_> = known.map(|(filter, _)| Arc::clone(filter)).collect();
-        let selected = prune::select(&self.table.sources, Pruner::new(&known, &self.table.schema).as_ref())?;
+        let lookup = key_lookup::choose(&self.table.keys, &known, &self.table.schema)?;
+        let found = match &lookup {
+            Some(lookup) => lookup.select(&self.table.sources)?,
+            None => None,
+        };
+        let key = lookup.filter(|_| found.is_some()).map(|lookup| Arc::from(lookup.name()));
+        let selected = match found {
+            Some(selected) => selected,
+            None => prune::select(&self.table.sources, Pruner::new(&known, &self.table.schema).as_ref())?,
+        };
         let (filters, conjuncts): (Vec<_>, Vec<_>) = first.into_iter().chain(last).unzip();
         let mut scan = self.clone();
+        scan.key = key;
         scan.filters = filters;
         scan.conjuncts = conjuncts.into();
         scan.slices = selected.slices.as_slice().into();
@@ -311,6 +333,9 @@ impl DataSource for PartSource {
         if !self.filters.is_empty() {
             let filters: Vec<String> = self.filters.iter().map(ToString::to_string).collect();
             write!(f, "{separator}filters=[{}]", filters.join(" AND "))?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, "{separator}key={key}")?;
         }
         if let Some((column, options)) = self.visiting {
             let direction = if options.descending { "DESC" } else { "ASC" };

@@ -463,7 +463,8 @@ impl Session {
 
     /// The view one statement reads.
     pub(super) fn read_view(&mut self) -> ReadView {
-        let rows = ReadRows::of_transaction(self.store_transaction());
+        let read = self.ensure_transaction().read.clone();
+        let rows = ReadRows::of_transaction(self.store_transaction(), read);
         let transaction_started_at = self.transaction.as_ref().map_or_else(SystemTime::now, |t| t.started_at);
         let vars = self.vars(transaction_started_at);
         ReadView { catalog: self.catalog(), rows, search_path: vars.search_path.to_vec(), vars }

@@ -5,11 +5,11 @@
 //! deliberately does not do: write. Every write is planned in `dml` and reaches the store through the transaction.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::ready;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -24,10 +24,10 @@ use tributary_pg::error::PgError;
 use tributary_pg::types;
 use tributary_store::{Column, Snapshot, Source, StoreError, TableLayout, Txn};
 
-use super::catalog::{ConstraintKind, TableObject};
+use super::catalog::{ConstraintKind, IndexObject, TableObject, stored};
 use super::planner::ReadView;
 use super::scan::row_source::RowSource;
-use super::scan::{PartSource, ScanRequest, ScanTable, StoredSource};
+use super::scan::{PartSource, ScanKey, ScanRequest, ScanTable, StoredSource};
 use super::store_error;
 
 /// A table in the planner.
@@ -82,11 +82,33 @@ pub(crate) struct StoredRows {
 pub(crate) struct ReadRows {
     snapshot: Option<Arc<Snapshot>>,
     own: Arc<BTreeMap<u32, OwnRows>>,
+    read: TablesRead,
+}
+
+/// Tables a transaction has read: what SERIALIZABLE needs unchanged at its end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TablesRead {
+    tables: Arc<Mutex<BTreeSet<u32>>>,
+}
+
+impl TablesRead {
+    fn note(&self, table: u32) {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(table);
+    }
+
+    /// Tells the store, except of tables the transaction itself has made.
+    pub(super) fn tell(&self, txn: &mut Txn) {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        for table in tables.iter().filter(|table| txn.snapshot().table(**table).is_some()).copied().collect::<Vec<_>>()
+        {
+            txn.note_read(table);
+        }
+    }
 }
 
 impl ReadRows {
     /// What a transaction sees now.
-    pub(crate) fn of_transaction(txn: &Txn) -> Self {
+    pub(crate) fn of_transaction(txn: &Txn, read: TablesRead) -> Self {
         let changed = txn.objects_overlay().map(|(oid, _)| oid);
         let tables = txn.tables_written().chain(changed);
         let own = tables.map(|oid| {
@@ -100,16 +122,10 @@ impl ReadRows {
             };
             (oid, rows)
         });
-        Self { own: Arc::new(own.collect()), snapshot: Some(Arc::clone(txn.snapshot())) }
+        Self { own: Arc::new(own.collect()), snapshot: Some(Arc::clone(txn.snapshot())), read }
     }
 
     /// The sources of a table, committed ones first.
-    pub(crate) fn sources(&self, table: &TableObject) -> Result<Vec<Arc<dyn RowSource>>, PgError> {
-        let stored = self.stored(table)?.sources.into_iter();
-        Ok(stored.map(|source| source as Arc<dyn RowSource>).collect())
-    }
-
-    /// The same as the store knows them.
     pub(crate) fn stored(&self, table: &TableObject) -> Result<StoredRows, PgError> {
         let own = self.own.get(&table.oid);
         let state = self.snapshot.as_ref().and_then(|snapshot| snapshot.table(table.oid));
@@ -193,6 +209,17 @@ impl StoreTable {
         self.object.order_by.iter().map_while(index).collect()
     }
 
+    /// Indexes by which rows can be looked up.
+    fn keys(&self, stored: &[Column]) -> Vec<ScanKey> {
+        let place = |attnum: &i16| self.object.live_columns().position(|column| column.attnum == *attnum);
+        let key = |index: &IndexObject| {
+            let columns = index.columns.iter().map(place).collect::<Option<Vec<_>>>()?;
+            let stored = columns.iter().map(|&column| stored.get(column).cloned()).collect::<Option<_>>()?;
+            Some(ScanKey { name: index.name.clone(), columns, def: stored::key_def(&self.object, index)?, stored })
+        };
+        self.object.indexes.iter().filter_map(key).collect()
+    }
+
     fn plan_scan(
         &self,
         state: &dyn Session,
@@ -201,9 +228,12 @@ impl StoreTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = state.config().options().extensions.get::<ReadRows>().cloned().unwrap_or_default();
+        rows.read.note(self.object.oid);
+        let stored = rows.stored(&self.object).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let table = ScanTable {
             name: self.object.name.clone(),
-            sources: rows.sources(&self.object).map_err(|error| DataFusionError::External(Box::new(error)))?,
+            keys: self.keys(&stored.columns),
+            sources: stored.sources.into_iter().map(|source| source as Arc<dyn RowSource>).collect(),
             addr: self.addr.then(|| self.schema.fields().len() - 1),
             schema: Arc::clone(&self.schema),
             order_by: self.order_by(),

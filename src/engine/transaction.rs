@@ -11,6 +11,7 @@ use tributary_store::Txn;
 
 use super::catalog::shared::CatalogChanges;
 use super::settings::SettingsMark;
+use super::table::TablesRead;
 
 /// The letter of ReadyForQuery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,8 @@ pub(super) struct Transaction {
     pub catalog: Option<CatalogChanges>,
     /// The store's side, begun with the first statement that reads or writes.
     pub store: Option<Txn>,
+    /// What it has read.
+    pub read: TablesRead,
 }
 
 impl Transaction {
@@ -108,6 +111,7 @@ impl Transaction {
             savepoints: Vec::new(),
             catalog: None,
             store: None,
+            read: TablesRead::default(),
         }
     }
 

@@ -131,19 +131,33 @@ impl<'a> KeySearch<'a> {
     /// Rows of the source with one of the keys: (index of the key, row number), in order of the keys. Rows that `gone`
     /// names are left out; deleted ones are not left out by themselves.
     pub fn find(&self, source: &Source, gone: &dyn Fn(u32) -> bool) -> Result<Vec<(usize, u32)>> {
+        Ok(self.find_few(source, gone, usize::MAX)?.unwrap_or_default())
+    }
+
+    /// The same; None if more than `rows_max` rows have one of the hashes.
+    pub fn find_few(
+        &self,
+        source: &Source,
+        gone: &dyn Fn(u32) -> bool,
+        rows_max: usize,
+    ) -> Result<Option<Vec<(usize, u32)>>> {
         if self.keys.is_empty() || source.rows() == 0 || self.out_of_range(source)? {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let mut candidates = Vec::new();
         for unit in units(source, self.def, self.columns, 0)? {
             for index in (0..self.keys.len()).filter(|index| self.keys.has_key(*index)) {
                 let rows = unit.section.rows(self.keys.hash(index)).map(|row| unit.first_row + row);
-                candidates.extend(rows.filter(|row| !gone(*row)).map(|row| (index, row)));
+                let left = rows_max.saturating_sub(candidates.len()).saturating_add(1);
+                candidates.extend(rows.filter(|row| !gone(*row)).map(|row| (index, row)).take(left));
+                if candidates.len() > rows_max {
+                    return Ok(None);
+                }
             }
         }
         candidates.sort_unstable();
         if candidates.is_empty() {
-            return Ok(candidates);
+            return Ok(Some(candidates));
         }
         let mut rows: Vec<u32> = candidates.iter().map(|(_, row)| *row).collect();
         rows.sort_unstable();
@@ -153,7 +167,7 @@ impl<'a> KeySearch<'a> {
             let at = rows.binary_search(row).expect("every candidate's row was collected");
             real.has_key(at) && real.key(at) == self.keys.key(*index)
         });
-        Ok(candidates)
+        Ok(Some(candidates))
     }
 
     /// Whether the bounds of the source say that none of the keys is in it.

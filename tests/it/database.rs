@@ -36,6 +36,13 @@ impl Database {
         Self { engine, _directory: directory }
     }
 
+    /// Writes the rows of every table into parts.
+    pub fn flush(&self) {
+        let store = self.engine.store();
+        let tables: Vec<u32> = store.snapshot().tables().map(|(oid, _)| oid).collect();
+        tables.into_iter().for_each(|table| store.flush(table).expect("flushes"));
+    }
+
     /// A new session.
     pub fn connect(&self) -> Client {
         let login = Login { user: "postgres".to_owned(), database: "tributary".to_owned(), ..Login::default() };

@@ -107,6 +107,60 @@ async fn the_newest_rows_are_found_without_reading_the_rest() {
 }
 
 #[tokio::test]
+async fn rows_named_by_key_are_looked_up() {
+    let database = Database::new();
+    let mut client = database.connect();
+    client.ok("CREATE TABLE k (id bigint PRIMARY KEY, a text, b int, UNIQUE (b, a)); CREATE INDEX k_a ON k (a)").await;
+    client.ok("INSERT INTO k SELECT i, 't' || i % 9000, i % 7 FROM generate_series(1, 30000) AS g(i)").await;
+    database.flush();
+    client.ok("INSERT INTO k SELECT i, 't' || i, 7 FROM generate_series(40001, 40100) AS g(i)").await;
+    client.ok("DELETE FROM k WHERE id = 77; UPDATE k SET b = -1 WHERE id = 78").await;
+    client.ok("BEGIN; INSERT INTO k VALUES (50000, 't5', 500)").await;
+    for (condition, index, granules, ids) in [
+        ("id = 12345", "k_pkey", 1, "12345"),
+        ("12345 = id AND b = 4", "k_pkey", 1, "12345"),
+        ("id = 12345 AND b = 3", "k_pkey", 1, ""),
+        ("id = 40007", "k_pkey", 1, "40007"),
+        ("id = 50000", "k_pkey", 1, "50000"),
+        ("id = 77", "k_pkey", 0, ""),
+        ("id = 78 AND b = -1", "k_pkey", 1, "78"),
+        ("id IN (5, 29000, 40007, 99, NULL)", "k_pkey", 3, "5,99,29000,40007"),
+        ("b IN (500, 5, 6) AND a IN ('t5', 't13')", "k_b_a_key", 3, "5,13,27005,50000"),
+        ("a = 't100'", "k_a", 3, "100,9100,18100,27100"),
+        ("a IN ('t3', 't4') AND id > 20000", "k_a", 3, "27003,27004"),
+        ("id = 4 OR 5 = id", "k_pkey", 1, "4,5"),
+        ("id = 12345 AND id = 12346", "k_pkey", 1, ""),
+    ] {
+        let lines = client.ok(&format!("EXPLAIN SELECT id FROM k WHERE {condition}")).await;
+        assert!(lines[0].starts_with(&format!("Index Scan using {index} on k  ")), "{condition}: {lines:#?}");
+        let parts = line(&lines, "Parts: ");
+        let read = parts.split("granules: ").nth(1).and_then(|text| text.split(' ').next());
+        assert!(
+            read.and_then(|n| n.parse::<usize>().ok()).is_some_and(|n| n <= granules + 2),
+            "{condition}: {lines:#?}"
+        );
+        let found = client.ok(&format!("SELECT string_agg(id::text, ',' ORDER BY id) FROM k WHERE {condition}")).await;
+        assert_eq!(found[0], ids, "{condition}");
+    }
+    for condition in
+        ["id > 5", "b = 5", "id = b", "id = 5 OR b = 7", "id = 5 OR id > 7", "id <> 5", "id NOT IN (5)", "id = NULL"]
+    {
+        let lines = client.ok(&format!("EXPLAIN SELECT id FROM k WHERE {condition}")).await;
+        assert!(!lines[0].contains("Index Scan"), "{condition}: {lines:#?}");
+    }
+    // One value of 30,000 rows: reading granules is cheaper than a lookup of each.
+    client.ok("ROLLBACK; CREATE TABLE c (a int, b int); CREATE INDEX c_a ON c (a)").await;
+    client.ok("INSERT INTO c SELECT 1, i FROM generate_series(1, 30000) AS g(i)").await;
+    database.flush();
+    assert!(line(&client.ok("EXPLAIN SELECT * FROM c WHERE a = 1").await, "Seq Scan on c").contains("rows="));
+    assert_eq!(client.ok("SELECT count(*) FROM c WHERE a = 1").await[0], "30000");
+    // An index made after the part was written.
+    client.ok("CREATE INDEX c_b ON c (b)").await;
+    assert!(line(&client.ok("EXPLAIN SELECT * FROM c WHERE b = 9").await, "Index Scan using c_b").contains("rows=1"));
+    assert_eq!(client.ok("SELECT a, b FROM c WHERE b = 9").await, ["1|9", "SELECT 1"]);
+}
+
+#[tokio::test]
 async fn explain_has_the_shape_tools_parse() {
     let (_database, mut client) = filled().await;
     let lines = client.ok("EXPLAIN SELECT t, count(*) FROM e WHERE i > 5 GROUP BY t").await;

@@ -45,6 +45,8 @@ pub(super) struct Node {
     pub node_type: String,
     /// Table scanned or written.
     pub relation: Option<String>,
+    /// Index by which rows are looked up.
+    pub index: Option<String>,
     /// The engine's operator.
     pub operator: String,
     /// Label and text, in order.
@@ -189,6 +191,10 @@ fn joined(way: &str, kind: &str) -> String {
 
 fn describe_scan(scan: &PartSource, node: &mut Node) {
     node.node_type = "Seq Scan".to_owned();
+    if let Some(key) = scan.key() {
+        node.node_type = "Index Scan".to_owned();
+        node.index = Some(key.to_owned());
+    }
     node.relation = Some(scan.table().name.clone());
     let filters: Vec<String> = scan.filters().iter().map(shown).collect();
     if !filters.is_empty() {

@@ -20,6 +20,9 @@ fn node_lines(node: &Node, options: &ExplainOptions, depth: usize, lines: &mut V
     // As PostgreSQL indents: the arrow of level n stands at column 6n - 4, details two behind the node's name.
     let arrow = if depth == 0 { String::new() } else { format!("{}->  ", " ".repeat(6 * depth - 4)) };
     let mut line = format!("{arrow}{}", node.node_type);
+    if let Some(index) = &node.index {
+        line.push_str(&format!(" using {index}"));
+    }
     if let Some(relation) = &node.relation {
         line.push_str(&format!(" on {relation}"));
     }
@@ -62,6 +65,9 @@ fn node_json(node: &Node, options: &ExplainOptions) -> Value {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| drop(object.insert(key.to_owned(), value));
     put("Node Type", json!(node.node_type));
+    if let Some(index) = &node.index {
+        put("Index Name", json!(index));
+    }
     if let Some(relation) = &node.relation {
         put("Relation Name", json!(relation));
     }

@@ -11,6 +11,7 @@ use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::{FilterPredicate, take};
 use datafusion::common::{Result, ScalarValue};
 use roaring::RoaringBitmap;
+use tributary_store::KeySearch;
 
 /// Rows of a granule: the unit of pruning, cancelling and output.
 pub(crate) const GRANULE_ROWS: usize = 8_192;
@@ -104,4 +105,8 @@ pub(crate) trait RowSource: Debug + Send + Sync {
     fn zones(&self, column: usize) -> Option<Zones>;
     /// Bounds of the whole source.
     fn summary(&self, column: usize) -> Option<Summary>;
+    /// Live rows with one of the keys; `None` if they are more than `rows_max`, or it cannot tell.
+    fn key_rows(&self, _search: &KeySearch<'_>, _rows_max: usize) -> Result<Option<Vec<u32>>> {
+        Ok(None)
+    }
 }

@@ -88,6 +88,13 @@ impl RowSource for StoredSource {
         Some(Zones { min: zones.min, max, null_count: Arc::new(zones.null_count) })
     }
 
+    fn key_rows(&self, search: &KeySearch<'_>, rows_max: usize) -> Result<Option<Vec<u32>>> {
+        let deletes = self.deletes();
+        let gone = |row: u32| deletes.is_some_and(|deletes| deletes.contains(row));
+        let found = search.find_few(&self.source, &gone, rows_max).map_err(through_datafusion)?;
+        Ok(found.map(|found| found.into_iter().map(|(_, row)| row).collect()))
+    }
+
     fn summary(&self, column: usize) -> Option<Summary> {
         let summary = self.source.summary_as(self.columns.get(column)?)?;
         let value = |bound: &ArrayRef| ScalarValue::try_from_array(bound.as_ref() as &dyn Array, 0).ok();

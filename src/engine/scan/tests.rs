@@ -250,7 +250,18 @@ fn table(rows: [usize; 3], one_in: u64, seed: u64) -> (Arc<ScanTable>, RecordBat
     let live = concat_batches(&schema, &live).unwrap();
     let addr = Some(schema.fields().len() - 1);
     let name = "t".to_owned();
-    (Arc::new(ScanTable { name, schema, sources, addr, order_by: vec![], constraints: Constraints::default() }), live)
+    (
+        Arc::new(ScanTable {
+            name,
+            schema,
+            sources,
+            addr,
+            order_by: vec![],
+            constraints: Constraints::default(),
+            keys: vec![],
+        }),
+        live,
+    )
 }
 
 fn physical(expr: Expr, schema: &Schema) -> Arc<dyn PhysicalExpr> {
@@ -386,6 +397,7 @@ fn pruning_counts_parts_and_granules() {
         addr: None,
         order_by: vec![],
         constraints: Constraints::default(),
+        keys: vec![],
     };
     let table = Arc::new(table);
     for (filter, parts, granules) in [
@@ -451,6 +463,7 @@ fn a_condition_never_sees_rows_that_failed_an_earlier_one_or_are_deleted() {
             addr: None,
             order_by: vec![],
             constraints: Constraints::default(),
+            keys: vec![],
         };
         let got = run(&Arc::new(table), ScanRequest { filters, partitions: 1, ..ScanRequest::default() });
         assert_eq!(got.iter().map(RecordBatch::num_rows).sum::<usize>(), expected);

@@ -57,6 +57,9 @@ pub(in crate::engine) async fn commit(session: &mut Session) -> Result<(), PgErr
 /// that its outcome is known.
 async fn make_durable(engine: &Engine, transaction: &mut Transaction) -> Result<(), PgError> {
     let Some(mut txn) = transaction.store.take().filter(Txn::has_writes) else { return Ok(()) };
+    if transaction.isolation == Isolation::Serializable {
+        transaction.read.tell(&mut txn);
+    }
     let store = engine.store();
     if let Some(changes) = &transaction.catalog {
         engine.sequences().join_commit(&mut txn, changes)?;
