@@ -192,7 +192,7 @@ impl Report {
                     return Ok(());
                 }
                 ops.clear();
-                let payload = decode_payload(frame.payload, place)?;
+                let payload = decode_payload(&frame.content()?, place)?;
                 state.apply(&Frame { seq: frame.seq, ops: payload }, &mut ops)?;
                 compare(&state)
             };

@@ -1,10 +1,10 @@
 //! Checkpoints: cutting the log.
 //!
-//! For: a bounded start time and bounded disk. Steps: seal every generation and note the end of the log; flush them;
-//! make the meta store durable; write the dump and read it back; write CHECKPOINT; unlink what only older logs needed.
-//! Promises: writers are never stopped; the last two dumps and the log back to the older one are kept, so one damaged
-//! dump is survivable; a failure at any step leaves the checkpoint before. Does not: carry small generations over (all
-//! are flushed).
+//! For: a bounded start time and bounded disk. Steps: note the end of the log; flush every generation, or write it into
+//! the log once more if it is small (a part of a few rows would have to be merged soon); make the meta store durable;
+//! write the dump and read it back; write CHECKPOINT; recycle or unlink what only older logs needed. Promises: writers
+//! are never stopped; the last two dumps and the log back to the older one are kept, so one damaged dump is survivable; a
+//! failure at any step leaves the checkpoint before. Does not: choose the moment.
 
 use std::sync::{Arc, PoisonError};
 
@@ -17,23 +17,42 @@ use crate::state::{Retired, entries};
 use crate::store::Shared;
 use crate::{Oid, Seq, dump, wal};
 
+/// Old segments that wait to become new ones.
+const RECYCLED_MAX: usize = 2;
+
+/// What becomes of small deltas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SmallDeltas {
+    /// They stay in memory and are written into the log again.
+    Carry,
+    /// They become parts: at a clean stop, and before a backup.
+    Flush,
+}
+
 /// Takes a checkpoint; gives the commit it holds. The caller holds the maintenance lock.
-pub(crate) fn checkpoint(shared: &Arc<Shared>) -> Result<Seq> {
+pub(crate) fn checkpoint(shared: &Arc<Shared>, small: SmallDeltas) -> Result<Seq> {
     let (wal_start, sealed_seq) = shared.seal(None)?;
     let snapshot = shared.published.load_full();
-    let with_delta: Vec<Oid> = snapshot
+    let mut with_delta: Vec<(u64, Oid)> = snapshot
         .tables()
         .filter(|(_, table)| table.sources.iter().any(|source| !source.is_part()))
-        .map(|(oid, _)| oid)
+        .map(|(oid, table)| (table.delta_bytes(), oid))
         .collect();
-    for table in with_delta {
-        match flush_table(shared, table) {
-            // Dropped or truncated meanwhile: then there is nothing left to flush.
-            Err(error) if error.sqlstate == "40001" => flush_again(shared, table)?,
-            other => drop(other?),
+    with_delta.sort_unstable();
+    let mut carried = 0;
+    for (bytes, table) in with_delta {
+        let carries = small == SmallDeltas::Carry
+            && bytes <= shared.config.carry_table_bytes
+            && carried + bytes <= shared.config.carry_bytes;
+        let outcome = if carries { shared.carry(table).map(drop) } else { flush_table(shared, table).map(drop) };
+        match outcome {
+            Ok(()) => carried += if carries { bytes } else { 0 },
+            // Dropped or truncated meanwhile: then there is nothing left to flush. Grown: then it is time to.
+            Err(error) if error.sqlstate == "40001" => drop(flush_table(shared, table)?),
+            Err(error) => return Err(error),
         }
     }
-    let snapshot = shared.published.load_full();
+    let snapshot = shared.published_and_handed_on();
     let applied = shared.meta.checkpoint(shared)?;
     if applied < snapshot.seq {
         return Err(StoreError::internal("the meta store is behind after its checkpoint"));
@@ -62,21 +81,12 @@ pub(crate) fn checkpoint(shared: &Arc<Shared>) -> Result<Seq> {
     Ok(next.seq)
 }
 
-fn flush_again(shared: &Arc<Shared>, table: Oid) -> Result<()> {
-    flush_table(shared, table).map(drop)
-}
-
 /// Unlinks log segments, dumps and files that neither of the last two checkpoints needs.
 fn sweep(shared: &Shared, checkpoint: &Checkpoint, swept_to: Seq) -> Result<()> {
     let disk = shared.disk.as_ref();
     let data_dir = &shared.config.data_dir;
     let keep_from: Position = checkpoint.previous_wal_start;
-    for number in wal::segments(disk, data_dir)? {
-        if number < keep_from.segment() {
-            let path = wal::segment_path(data_dir, number);
-            at("unlink", &path, disk.unlink(&path))?;
-        }
-    }
+    sweep_log(shared, keep_from.segment())?;
     for seq in dump::dumps(disk, data_dir)? {
         if seq != checkpoint.base && seq != checkpoint.previous_seq {
             let path = dump::dump_path(data_dir, seq);
@@ -98,5 +108,26 @@ fn sweep(shared: &Shared, checkpoint: &Checkpoint, swept_to: Seq) -> Result<()> 
         }
     }
     shared.relocations.purge(shared.open_txns.oldest());
+    Ok(())
+}
+
+/// Keeps the two largest segments before `keep_from` for reuse and unlinks the others.
+fn sweep_log(shared: &Shared, keep_from: u32) -> Result<()> {
+    let disk = shared.disk.as_ref();
+    let data_dir = &shared.config.data_dir;
+    // Held while files are looked at: the maintenance thread renames what is in the list.
+    let mut recyclable = shared.recyclable();
+    recyclable.clear();
+    let mut old = Vec::new();
+    for number in wal::segments(disk, data_dir)?.into_iter().filter(|number| *number < keep_from) {
+        old.push((wal::segment_bytes(disk, data_dir, number)?, number));
+    }
+    old.sort_unstable();
+    let unlinked = old.len().saturating_sub(RECYCLED_MAX);
+    for (_, number) in old.drain(..unlinked) {
+        let path = wal::segment_path(data_dir, number);
+        at("unlink", &path, disk.unlink(&path))?;
+    }
+    *recyclable = old;
     Ok(())
 }

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use roaring::RoaringBitmap;
 
+use crate::delta::DeltaBatch;
 use crate::error::{Result, StoreError};
-use crate::frame::{FrameKind, PAYLOAD_BYTES_MAX, Position};
-use crate::op::{AddedPart, Frame, Op};
+use crate::frame::{FrameKind, PAYLOAD_BYTES_MAX, Position, pack};
+use crate::op::{AddedPart, Frame, Op, Rows};
 use crate::part::Part;
 use crate::prepare::Prepared;
 use crate::pressure::{self, Room};
 use crate::relocation::{Targets, locate};
+use crate::source::Body;
 use crate::state::{MetaOp, State};
 use crate::store::Shared;
 use crate::ticket::Answer;
@@ -52,8 +54,11 @@ pub(crate) type SealedAt = Arc<Mutex<Option<(Position, Seq)>>>;
 pub(crate) enum Request {
     Txn(Box<Prepared>, Answer),
     Install(Install, Answer),
-    /// Later appends go to new generations; the position is the end of the log at that moment.
+    /// Later appends to the table, if one is named, go to a new generation; the position is the end of the log at that
+    /// moment.
     Seal(Option<Oid>, SealedAt, Answer),
+    /// Writes the generations of a table into the log once more, if they are still small.
+    Carry(Oid, Answer),
     Mark(Answer),
 }
 
@@ -67,7 +72,11 @@ impl Request {
 
     fn answer(self) -> Answer {
         match self {
-            Self::Txn(_, answer) | Self::Install(_, answer) | Self::Seal(_, _, answer) | Self::Mark(answer) => answer,
+            Self::Txn(_, answer)
+            | Self::Install(_, answer)
+            | Self::Seal(_, _, answer)
+            | Self::Carry(_, answer)
+            | Self::Mark(answer) => answer,
         }
     }
 }
@@ -221,7 +230,13 @@ impl Committer {
 
     fn mark_frame(&self, shared: &Shared) -> PendingFrame {
         let seq = self.state.snap.seq;
-        PendingFrame { kind: FrameKind::Mark, seq, time_us: shared.clock.now_us(), payload: Vec::new() }
+        PendingFrame {
+            kind: FrameKind::Mark,
+            seq,
+            time_us: shared.clock.now_us(),
+            payload: Vec::new(),
+            compressed: false,
+        }
     }
 
     /// Handles one group of requests.
@@ -245,9 +260,13 @@ impl Committer {
                     Err(error) => answer.send(Err(error)),
                 },
                 Request::Seal(table, sealed_at, answer) => {
-                    self.seal(table);
+                    table.into_iter().for_each(|table| self.seal(table));
                     group.seals.push((sealed_at, answer));
                 }
+                Request::Carry(table, answer) => match self.carry(shared, table, &mut group) {
+                    Ok(seq) => group.accepted.push((answer, seq)),
+                    Err(error) => answer.send(Err(error)),
+                },
                 Request::Mark(answer) => {
                     if !self.marked || !group.frames.is_empty() {
                         group.frames.push(self.mark_frame(shared));
@@ -319,7 +338,9 @@ impl Committer {
         let frame = Frame { seq: self.state.snap.seq + 1, ops };
         self.state.apply(&frame, &mut group.meta)?;
         let time_us = shared.clock.now_us();
-        group.frames.push(PendingFrame { kind: FrameKind::Transaction, seq: frame.seq, time_us, payload });
+        let (payload, compressed) = pack(payload);
+        let kind = FrameKind::Transaction;
+        group.frames.push(PendingFrame { kind, seq: frame.seq, time_us, payload, compressed });
         Ok(frame.seq)
     }
 
@@ -365,19 +386,33 @@ impl Committer {
         Ok(seq)
     }
 
-    fn seal(&mut self, table: Option<Oid>) {
-        let sealed: Vec<Oid> = match table {
-            Some(table) => vec![table],
-            None => self.state.snap.tables().map(|(oid, _)| oid).collect(),
-        };
-        for oid in sealed {
-            // Looked at first: a mutable look would copy the chunk it lies in.
-            if self.state.snap.table(oid).is_some_and(|table| table.open_generation.is_some())
-                && let Some(table) = self.state.snap.tables.get_mut(&oid)
-            {
-                Arc::make_mut(table).open_generation = None;
-            }
+    fn seal(&mut self, oid: Oid) {
+        // Looked at first: a mutable look would copy the chunk it lies in.
+        if self.state.snap.table(oid).is_some_and(|table| table.open_generation.is_some())
+            && let Some(table) = self.state.snap.tables.get_mut(&oid)
+        {
+            Arc::make_mut(table).open_generation = None;
         }
+    }
+
+    /// One frame with all rows and deletes of a table's generations; ordinals stay, and so does the open one.
+    fn carry(&mut self, shared: &Shared, table: Oid, group: &mut Group) -> Result<Seq> {
+        let state = self.state.snap.table(table).ok_or_else(|| StoreError::conflict("update"))?;
+        if state.delta_bytes() > shared.config.carry_table_bytes.saturating_mul(2) {
+            return Err(StoreError::conflict("update").with_detail("The delta grew too large to be carried."));
+        }
+        let mut ops = Vec::new();
+        for source in &state.sources {
+            let Body::Delta(delta) = &source.body else { continue };
+            let rows = |batch: &Arc<DeltaBatch>| Rows {
+                ids: Arc::clone(&batch.ids),
+                columns: batch.columns.clone(),
+                rows: batch.rows,
+            };
+            let pieces = delta.batches().iter().map(rows).collect();
+            ops.push(Op::Carry { table, generation: source.number(), pieces, deletes: source.deletes.clone() });
+        }
+        self.push_frame(shared, ops, group)
     }
 
     /// Writes, syncs, publishes and answers.

@@ -73,6 +73,10 @@ pub struct StoreConfig {
     pub accept_data_loss: bool,
     /// Never sync. Only with `accept_data_loss`; the null control of the power-cut test.
     pub unsafe_no_fsync: bool,
+    /// A checkpoint writes a table's delta into the log again, instead of into a part, up to this many bytes.
+    pub carry_table_bytes: u64,
+    /// All carried deltas together.
+    pub carry_bytes: u64,
     /// Run the maintenance thread (flush, checkpoint, compaction by themselves).
     pub background: bool,
     /// Deliberate faults for the null controls of the crash simulator.
@@ -118,6 +122,8 @@ impl Default for StoreConfig {
             allow_network_fs: false,
             accept_data_loss: false,
             unsafe_no_fsync: false,
+            carry_table_bytes: MIB,
+            carry_bytes: 16 * MIB,
             background: true,
             #[cfg(any(test, feature = "sim"))]
             sabotage: Sabotage::default(),

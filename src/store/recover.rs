@@ -287,7 +287,7 @@ fn replay(
         if frame.kind == FrameKind::Mark {
             return Ok(());
         }
-        let ops = decode_payload(frame.payload, place)?;
+        let ops = decode_payload(&frame.content()?, place)?;
         state.apply(&Frame { seq: frame.seq, ops }, meta_pending)
     };
     wal::scan(disk, &config.data_dir, &place.uuid, start, &options, &mut visit)

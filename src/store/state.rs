@@ -108,7 +108,7 @@ impl State {
                     self.append(frame.seq, known, *table, *generation, rows, meta)?;
                 }
                 Op::Carry { table, generation, pieces, deletes } => {
-                    self.carry(frame.seq, known, *table, *generation, pieces, deletes.as_ref(), meta)?;
+                    self.carry(known, *table, *generation, pieces, deletes.as_ref(), meta)?;
                 }
                 Op::Delete { table, sets } => {
                     for set in sets {
@@ -174,7 +174,6 @@ impl State {
 
     fn carry(
         &mut self,
-        seq: Seq,
         known: bool,
         table: Oid,
         generation: u32,
@@ -183,7 +182,7 @@ impl State {
         meta: &mut Vec<MetaOp>,
     ) -> Result<()> {
         let Some(state) = self.generation(known, table, generation, meta)? else { return Ok(()) };
-        state.last_change = seq;
+        // Not a change: the rows are those there are.
         let mut delta = Delta::default();
         for rows in pieces {
             delta.push(DeltaBatch::new(Arc::clone(&rows.ids), rows.columns.clone(), rows.rows))?;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::backup::{self, BackupDone};
+use crate::checkpoint::{self, SmallDeltas};
 use crate::clock::{Clock, SystemClock};
 use crate::commit::{self, Committer, Install, Queue, Request, SealedAt};
 use crate::config::StoreConfig;
@@ -36,7 +37,7 @@ use crate::snapshot::Snapshot;
 use crate::state::Retired;
 use crate::ticket::{Ticket, ticket};
 use crate::txn::{Isolation, Txn};
-use crate::{Oid, Seq, checkpoint, compact, wal};
+use crate::{Oid, Seq, compact, wal};
 
 /// How often the maintenance thread looks around without being woken.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
@@ -83,6 +84,8 @@ pub(crate) struct Shared {
     checkpoint_wanted: AtomicBool,
     warned_minute: AtomicU64,
     replayed_bytes: u64,
+    /// Log segments nobody needs, smallest first: size and number.
+    recyclable: Mutex<Vec<(u64, u32)>>,
     /// Runs once between the writing of a part and its install: what tests do "meanwhile".
     #[cfg(test)]
     pub(crate) before_install: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -181,7 +184,25 @@ impl Shared {
         true
     }
 
-    /// Ends the open generations; gives the end of the log and the newest commit at that moment.
+    /// The newest state, after the metadata thread was given all that belongs to it.
+    pub(crate) fn published_and_handed_on(&self) -> Arc<Snapshot> {
+        let _between_groups = self.committer();
+        let snapshot = self.published.load_full();
+        // Commits that changed no metadata were not handed on; its seq must not stay behind for that.
+        self.meta.push(self, snapshot.seq, Vec::new());
+        snapshot
+    }
+
+    pub(crate) fn recyclable(&self) -> MutexGuard<'_, Vec<(u64, u32)>> {
+        lock(&self.recyclable)
+    }
+
+    /// Writes a table's delta into the log once more. 40001 when it grew too large or is gone.
+    pub(crate) fn carry(&self, table: Oid) -> Result<Seq> {
+        self.submit(|answer| Request::Carry(table, answer))
+    }
+
+    /// Ends a table's open generation, if one is named; gives the end of the log and the newest commit at that moment.
     pub(crate) fn seal(&self, table: Option<Oid>) -> Result<(Position, Seq)> {
         let sealed_at = SealedAt::default();
         let slot = Arc::clone(&sealed_at);
@@ -236,7 +257,14 @@ impl Shared {
 
     fn prepare_segment(&self) {
         let Some((number, size)) = self.committer().wal.wants_segment() else { return };
-        match wal::prepare(self.disk.as_ref(), &self.config.data_dir, number, size) {
+        let data_dir = &self.config.data_dir;
+        let recycled = {
+            let mut recyclable = self.recyclable();
+            let fitting = recyclable.iter().position(|(bytes, _)| *bytes >= size);
+            fitting.map(|index| wal::recycle(self.disk.as_ref(), data_dir, recyclable.remove(index).1, number))
+        };
+        let prepared = recycled.unwrap_or_else(|| wal::prepare(self.disk.as_ref(), data_dir, number, size));
+        match prepared {
             Ok(prepared) => self.committer().wal.offer(prepared),
             Err(error) => tracing::warn!(%error, "the next log segment could not be prepared"),
         }
@@ -291,7 +319,7 @@ impl Shared {
             tracing::warn!(%error, "flush failed; it is tried again");
         }
         if self.checkpoint_due()
-            && let Err(error) = checkpoint::checkpoint(self)
+            && let Err(error) = checkpoint::checkpoint(self, SmallDeltas::Carry)
         {
             tracing::warn!(%error, "checkpoint failed; it is tried again");
             self.checkpoint_wanted.store(true, Ordering::Relaxed);
@@ -445,10 +473,16 @@ impl Store {
         flush::rewrite_deleted(self.shared(), table)
     }
 
-    /// Flushes everything, makes the metadata durable and cuts the log. Gives the commit it holds.
+    /// Makes the metadata durable and cuts the log; small deltas stay in memory. Gives the commit it holds.
     pub fn checkpoint(&self) -> Result<Seq> {
         let _held = lock(&self.shared().maintenance);
-        checkpoint::checkpoint(self.shared())
+        checkpoint::checkpoint(self.shared(), SmallDeltas::Carry)
+    }
+
+    /// As [`Store::checkpoint`], with every delta flushed.
+    fn checkpoint_flushed(&self) -> Result<Seq> {
+        let _held = lock(&self.shared().maintenance);
+        checkpoint::checkpoint(self.shared(), SmallDeltas::Flush)
     }
 
     /// Copies the newest commit into `dir`, which must not exist or be empty: the copy is a data directory. Writers go
@@ -456,7 +490,7 @@ impl Store {
     pub fn backup(&self, dir: &Path) -> Result<BackupDone> {
         let shared = self.shared();
         // A checkpoint first: what is in memory is written once, not for each backup.
-        self.checkpoint()?;
+        self.checkpoint_flushed()?;
         backup::backup(shared, dir)
     }
 
@@ -504,7 +538,7 @@ impl Store {
         let shared = self.shared();
         let outcome = match shared.fatal() {
             Some(error) => Err(error.clone()),
-            None => self.checkpoint().and_then(|_| shared.submit(Request::Mark)).map(drop),
+            None => self.checkpoint_flushed().and_then(|_| shared.submit(Request::Mark)).map(drop),
         };
         self.handle.join();
         outcome
@@ -601,6 +635,7 @@ fn assemble(
         checkpoint_wanted: AtomicBool::new(recovered.dump_wanted),
         warned_minute: AtomicU64::new(0),
         replayed_bytes: recovered.replayed_bytes,
+        recyclable: Mutex::default(),
         #[cfg(test)]
         before_install: Mutex::new(None),
         _lock: lock,

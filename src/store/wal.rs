@@ -3,7 +3,8 @@
 //! For: the commit thread (append a group, one write and one fdatasync) and recovery (scan). Promises: segments are
 //! zero-filled and synced before use, so a commit never extends a file; a failed write is voided by a new segment
 //! before it is answered; a failed sync is never retried; the tail rule tells a torn, unacknowledged tail from damage
-//! to acknowledged data. Does not: recycle segments (they are unlinked) or compress payloads.
+//! to acknowledged data; a segment that is no longer needed becomes a later one by rename, because nothing it holds can
+//! verify under another number. Does not: know what frames mean.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +54,24 @@ pub(crate) struct Prepared {
     number: u32,
     size: u64,
     file: Arc<dyn DiskFile>,
+    recycled: bool,
+}
+
+/// Makes an old segment file a new one. Its new name is durable when this returns.
+pub(crate) fn recycle(disk: &dyn Disk, data_dir: &Path, old: u32, number: u32) -> Result<Prepared> {
+    let (from, to) = (segment_path(data_dir, old), segment_path(data_dir, number));
+    at("rename", &from, disk.rename(&from, &to))?;
+    let dir = wal_dir(data_dir);
+    at("sync", &dir, disk.sync_dir(&dir))?;
+    let file = at("open", &to, disk.open(&to))?;
+    let size = at("stat", &to, file.size())?;
+    Ok(Prepared { number, size, file, recycled: true })
+}
+
+/// Bytes of a segment file.
+pub(crate) fn segment_bytes(disk: &dyn Disk, data_dir: &Path, number: u32) -> Result<u64> {
+    let path = segment_path(data_dir, number);
+    at("stat", &path, disk.open(&path).and_then(|file| file.size()))
 }
 
 /// Fills and syncs a new segment file.
@@ -65,7 +84,7 @@ pub(crate) fn prepare(disk: &dyn Disk, data_dir: &Path, number: u32, size: u64) 
     let file = filled?;
     let dir = wal_dir(data_dir);
     at("sync", &dir, disk.sync_dir(&dir))?;
-    Ok(Prepared { number, size, file })
+    Ok(Prepared { number, size, file, recycled: false })
 }
 
 fn fill(disk: &dyn Disk, path: &Path, size: u64) -> Result<Arc<dyn DiskFile>> {
@@ -87,6 +106,7 @@ pub(crate) struct PendingFrame {
     pub(crate) seq: Seq,
     pub(crate) time_us: i64,
     pub(crate) payload: Vec<u8>,
+    pub(crate) compressed: bool,
 }
 
 /// The end of the log.
@@ -142,7 +162,14 @@ impl WalWriter {
         self.number = prepared.number;
         self.size = prepared.size;
         self.offset = SEGMENT_HEADER_BYTES as u64;
-        let header = SegmentHeader { size: self.size, uuid: self.uuid, number: self.number, first_seq, prev_end };
+        let header = SegmentHeader {
+            size: self.size,
+            uuid: self.uuid,
+            number: self.number,
+            first_seq,
+            prev_end,
+            recycled: prepared.recycled,
+        };
         header.encode()
     }
 
@@ -195,7 +222,8 @@ impl WalWriter {
         }
         for frame in frames {
             let offset = u32::try_from(start + buffer.len() as u64).expect("segments are at most 2 GiB");
-            let fields = FrameFields { kind: frame.kind, seq: frame.seq, durable, time_us: frame.time_us };
+            let PendingFrame { kind, seq, time_us, compressed, .. } = *frame;
+            let fields = FrameFields { kind, seq, durable, time_us, compressed };
             encode_frame(&mut buffer, &fields, &frame.payload, Position::new(self.number, offset));
         }
         let path = segment_path(&self.data_dir, self.number);
@@ -380,6 +408,10 @@ fn end_at_damage(found: &[Segment], p: Position, options: &ScanOptions, mut resu
                 }
                 None => offset += 8,
             }
+        }
+        // What a recycled segment holds behind its last frame is no tail of anything.
+        if segment.header.is_none_or(|header| header.recycled) {
+            continue;
         }
         let used = segment.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let from = if segment.number == p.segment() { p.offset() as usize } else { 0 };

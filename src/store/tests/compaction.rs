@@ -151,6 +151,7 @@ fn config() -> StoreConfig {
     StoreConfig {
         wal_segment_bytes_first: 1 << 15,
         wal_segment_bytes_max: 1 << 17,
+        carry_table_bytes: 0,
         compaction_fan_in: 3,
         parts_soft: 10_000,
         parts_hard: 10_000,

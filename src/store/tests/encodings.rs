@@ -132,7 +132,7 @@ fn every_type_and_null_pattern_at_the_edges_of_granules_and_batches() {
             drop(store);
             let store = open(dir.path()).unwrap();
             check(&store, &batch, &format!("{what}, from the log"));
-            store.checkpoint().unwrap();
+            store.flush(TABLE).unwrap();
             check(&store, &batch, &format!("{what}, from the part"));
             drop(store);
             let store = open(dir.path()).unwrap();
@@ -184,7 +184,7 @@ fn texts_of_few_values_are_codes_and_come_out_as_views() {
         txn.ddl(Object { oid: TABLE, kind: b't', name_key: [].into(), body: [].into(), layout }).unwrap();
         txn.append(TABLE, batch).unwrap();
         store.commit(txn).wait().unwrap();
-        store.checkpoint().unwrap();
+        store.flush(TABLE).unwrap();
         let snapshot = store.snapshot();
         let table = snapshot.table(TABLE).unwrap();
         let (source, column) = (&table.sources()[0], table.layout().column(1).unwrap());

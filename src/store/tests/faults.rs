@@ -23,6 +23,7 @@ impl Sim {
         let config = StoreConfig {
             wal_segment_bytes_first: 1 << 15,
             wal_segment_bytes_max: 1 << 15,
+            carry_table_bytes: 0,
             ..StoreConfig::at("/sim/data")
         };
         Self { disk: SimDisk::new(), meta: SimMeta::new(), config }

@@ -59,6 +59,7 @@ struct World {
     next_id: i64,
     crashes: usize,
     commits: usize,
+    backups: usize,
 }
 
 fn object(oid: Oid) -> Object {
@@ -160,6 +161,8 @@ impl World {
             stage_rows_max: 60,
             delta_flush_rows: 200,
             compaction_fan_in: 3,
+            // Every second world carries small deltas over its checkpoints, the others flush them.
+            carry_table_bytes: if seed.is_multiple_of(2) { 0 } else { 3_000 },
             sabotage,
             ..StoreConfig::at("/sim/data")
         };
@@ -175,6 +178,7 @@ impl World {
             next_id: 1,
             crashes: 0,
             commits: 0,
+            backups: 0,
         }
     }
 
@@ -439,6 +443,9 @@ impl World {
                     store.flush(oid)?;
                 }
                 17 => drop(store.checkpoint()?),
+                18 if self.random.chance(20) => self.back_up(store)?,
+                // Prepares the next segment, by recycling where it can.
+                19 if self.random.chance(60) => store.shared().maintain(),
                 18 if self.random.chance(50) => store.step_mark(),
                 18 => {
                     let oid = self.pick_last();
@@ -454,6 +461,20 @@ impl World {
             }
             assert!(store.failed().is_none(), "{:?}", store.failed());
         }
+        Ok(())
+    }
+
+    /// A backup holds exactly the state that is visible, and opens as a database of its own.
+    fn back_up(&mut self, store: &Store) -> Result<()> {
+        let dir = format!("/sim/backups/{}-{}", self.crashes, self.random.bits());
+        store.backup(Path::new(&dir))?;
+        if self.disk.crashed() {
+            return Ok(());
+        }
+        let config = StoreConfig { data_dir: dir.into(), ..self.config.clone() };
+        let copy = Store::open_simulated(&config, &self.disk.fork(), Arc::clone(&self.clock), &SimMeta::new())?;
+        assert_eq!(read_model(&copy.snapshot())?, read_model(&store.snapshot())?, "the backup is another state");
+        self.backups += 1;
         Ok(())
     }
 
@@ -495,6 +516,7 @@ fn commit_all(store: &Store, txns: Vec<(Txn, usize)>) -> Vec<(Ticket, usize)> {
 struct Ran {
     crashes: usize,
     commits: usize,
+    backups: usize,
     outcome: std::result::Result<(), String>,
 }
 
@@ -505,7 +527,7 @@ fn run(seed: u64, crashes: usize, sabotage: Sabotage, lies: Lies, vices: bool) -
         Path::new("/sim").parent().is_some() && !Path::new("/sim/data").exists(),
         "the simulation touched real files"
     );
-    Ran { crashes: world.crashes, commits: world.commits, outcome }
+    Ran { crashes: world.crashes, commits: world.commits, backups: world.backups, outcome }
 }
 
 #[test]
@@ -519,15 +541,19 @@ fn a_thousand_power_cuts_with_a_faulty_meta_store_lose_nothing() {
 }
 
 fn survive(seeds: std::ops::Range<u64>, vices: bool) {
-    let (mut crashes, mut commits) = (0, 0);
+    let (mut crashes, mut commits, mut backups) = (0, 0, 0);
     for seed in seeds {
         let ran = run(seed, 50, Sabotage::default(), Lies::default(), vices);
         ran.outcome.unwrap_or_else(|damage| panic!("seed {seed}: {damage}"));
         crashes += ran.crashes;
         commits += ran.commits;
+        backups += ran.backups;
     }
-    println!("{crashes} power cuts, {commits} acknowledged transactions, none lost");
-    assert!(crashes >= 1_000 && commits >= 5_000, "the simulation hardly worked: {crashes} cuts, {commits} commits");
+    println!("{crashes} power cuts, {commits} acknowledged transactions, {backups} backups, none lost");
+    assert!(
+        crashes >= 1_000 && commits >= 5_000 && backups >= 10,
+        "the simulation hardly worked: {crashes} cuts, {commits} commits"
+    );
 }
 
 /// A detector that never fired is not trusted: each broken store must be caught within 1,000 cuts.
