@@ -6,6 +6,7 @@
 
 mod calls;
 mod copy;
+mod create_words;
 mod expressions;
 pub mod forms;
 mod from_functions;
@@ -24,6 +25,7 @@ mod write_words;
 use std::sync::Arc;
 
 pub use copy::{CopyPlace, CopyStatement, CopySubject};
+pub use create_words::{LikeClause, like_of, without_data};
 pub use datafusion::sql::sqlparser;
 pub use parse::parse;
 pub use roles::{RoleOption, RoleStatement};

@@ -48,8 +48,8 @@ use datafusion::prelude::SessionConfig;
 use tributary_pg::error::PgError;
 use tributary_store::Store;
 
-use catalog::Catalog;
 use catalog::shared::SharedCatalog;
+use catalog::{Catalog, CatalogObject, TEMPORARY_PREFIX};
 use dml::KeyTurns;
 use sequences::Sequences;
 use state_pool::{PooledState, StatePool};
@@ -152,6 +152,7 @@ impl Engine {
         if store.snapshot().object_count() == 0 {
             write_first_objects(&store, &config)?;
         }
+        drop_left_over(&store)?;
         let snapshot = store.snapshot();
         let objects = catalog::stored::load(&snapshot)?;
         catalog::stored::complete_keys(&store, &objects)?;
@@ -286,6 +287,33 @@ fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::co
     system::register_functions(&mut state)?;
     tributary_udfs::register_all(&mut state)?;
     Ok(state)
+}
+
+/// Drops the temporary objects of sessions that a crash has ended.
+fn drop_left_over(store: &Store) -> Result<(), PgError> {
+    let objects = catalog::stored::load(&store.snapshot())?;
+    let schemas: Vec<u32> = objects
+        .iter()
+        .filter_map(|object| match object {
+            CatalogObject::Schema(schema) if schema.name.starts_with(TEMPORARY_PREFIX) => Some(schema.oid),
+            _ => None,
+        })
+        .collect();
+    let within = |object: &&CatalogObject| match object {
+        CatalogObject::Schema(schema) => schemas.contains(&schema.oid),
+        CatalogObject::Table(table) => schemas.contains(&table.schema),
+        CatalogObject::View(view) => schemas.contains(&view.schema),
+        CatalogObject::Sequence(sequence) => schemas.contains(&sequence.schema),
+        CatalogObject::Role(_) => false,
+    };
+    let mut txn = store.begin(tributary_store::Isolation::ReadCommitted);
+    for object in objects.iter().filter(within) {
+        txn.drop_object(object.oid());
+    }
+    if !txn.has_writes() {
+        return Ok(());
+    }
+    store.commit(txn).wait().map(drop).map_err(store_error::store_error)
 }
 
 /// The rules without which some plans cannot run: they turn subqueries into joins.

@@ -58,9 +58,11 @@ pub(super) fn parse_one(
     }
     let overriding = write_words::adapt(&mut parser_tokens);
     super::sequences::order_options(&mut parser_tokens);
+    let no_data = super::create_words::adapt(&mut parser_tokens);
     let mut parser = Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(parser_tokens);
     let mut statement = parser.parse_statement().map_err(|error| syntax_error(&error, tokens, text))?;
     write_words::keep(overriding, &mut statement);
+    super::create_words::keep(no_data, &mut statement);
     match parser.peek_token().token {
         Token::EOF => Ok(statement),
         _ => Err(super::syntax_error::unexpected(&parser.peek_token(), text)),

@@ -15,6 +15,7 @@ mod insert;
 pub(super) mod keys;
 mod made_rows;
 mod memory;
+mod refill;
 mod run;
 mod sink;
 
@@ -41,6 +42,7 @@ pub(super) use assign::{ASSIGN, assignment_target};
 pub(super) use insert::unknown_column;
 pub(super) use keys::KeyTurns;
 pub(super) use memory::Kept;
+pub(super) use refill::{fill, rewrite};
 pub(super) use run::{run, run_explained, truncate};
 
 /// What a statement does to the rows its query finds.

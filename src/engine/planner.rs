@@ -161,6 +161,11 @@ impl<'a> Planner<'a> {
         }
         let mut read_view = self.view.clone();
         read_view.search_path = lookup_path(&view.search_path, &self.view.vars.current_user);
+        // Only a temporary view may have been written over temporary tables.
+        let own = self.view.vars.temporary_schema();
+        if self.view.catalog.schema_name(view.schema) == own {
+            read_view.search_path.insert(0, own);
+        }
         let mut inner = Planner::with_parameters(self.state, &read_view, &view.query, Arc::clone(&self.parameters));
         inner.depth = self.depth + 1;
         let statement = dialect::parse(&view.query)?.into_iter().next();

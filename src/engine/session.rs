@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use arrow::array::{ArrayRef, RecordBatch};
+use futures::FutureExt;
 use tributary_pg::error::{PgError, Severity};
 use tributary_pg::reg_names::RegNamesHandle;
 use tributary_pg::{TextStyle, sqlstate};
 use tributary_store::Txn;
 
 use super::activity::{BackendGuard, BackendState, StatementToken};
-use super::catalog::ddl::DdlDone;
+use super::catalog::ddl::{DdlDone, RowWork};
 use super::catalog::{Catalog, SchemaObject, TEMPORARY_PREFIX, lookup_path, stored};
 use super::named::{NamedObjects, PreparedEntry};
 use super::planner::ReadView;
@@ -24,6 +25,7 @@ use super::session_vars::SessionVars;
 use super::settings::{REPORTED, Settings};
 use super::state_pool::PooledState;
 use super::statement;
+use super::store_error::store_error;
 use super::system::SessionNames;
 use super::table::ReadRows;
 use super::transaction::{Isolation, Transaction, TransactionStatus, in_failed_block};
@@ -64,6 +66,8 @@ pub struct Session {
     pub(super) portals: HashMap<String, Portal>,
     pub(super) named: Arc<Mutex<NamedObjects>>,
     sequences: Arc<Mutex<SessionSequences>>,
+    /// What the last DDL statement left to be done with rows.
+    row_work: Vec<RowWork>,
     notices: Vec<PgError>,
     token: StatementToken,
     /// The statement has not read yet: under READ COMMITTED it takes the newest snapshot.
@@ -101,6 +105,7 @@ impl Session {
             portals: HashMap::new(),
             named: Arc::default(),
             sequences: Arc::default(),
+            row_work: Vec::new(),
             notices: Vec::new(),
             token: StatementToken::default(),
             fresh_snapshot: true,
@@ -440,12 +445,49 @@ impl Session {
         let next_oid = self.engine.shared_catalog().next_oid();
         stored::write_next_oid(self.store_transaction(), next_oid)?;
         self.notices.extend(done.notices.iter().cloned());
+        self.row_work.clone_from(&done.work);
         let tag = done.tag.to_owned();
         let engine = Arc::clone(&self.engine);
         let transaction = self.ensure_transaction();
         let before = transaction.catalog.take();
         transaction.catalog = Some(engine.shared_catalog().extend(before, seen, done));
         Ok(Outcome::Done(tag))
+    }
+
+    /// What the last DDL statement left to be done with rows.
+    pub(super) fn take_row_work(&mut self) -> Vec<RowWork> {
+        std::mem::take(&mut self.row_work)
+    }
+
+    /// ON COMMIT of temporary tables, for a transaction about to commit.
+    pub(super) fn prepare_temporary(&mut self) -> Result<(), PgError> {
+        let Some(schema) = self.temporary_schema().map(|schema| schema.oid) else { return Ok(()) };
+        let catalog = self.catalog();
+        let mine = |wanted: char| {
+            let tables = catalog.tables.values();
+            tables.filter(move |table| table.schema == schema && table.on_commit == Some(wanted))
+        };
+        let emptied: Vec<u32> = mine('d').map(|table| table.oid).collect();
+        let dropped: Vec<u32> = mine('x').map(|table| table.oid).collect();
+        if emptied.is_empty() && dropped.is_empty() {
+            return Ok(());
+        }
+        let txn = self.store_transaction();
+        let written: Vec<u32> = txn.tables_written().filter(|table| emptied.contains(table)).collect();
+        for table in written {
+            txn.truncate(table).map_err(store_error)?;
+        }
+        if !dropped.is_empty() {
+            statement::ddl::with_ddl(self, "DROP TABLE", |ddl| ddl.drop_temporary(Some(&dropped), schema))?;
+        }
+        Ok(())
+    }
+
+    /// Drops all temporary objects of the session.
+    pub(super) async fn drop_temporary(&mut self) -> Result<(), PgError> {
+        let Some(schema) = self.temporary_schema() else { return Ok(()) };
+        statement::ddl::with_ddl(self, "DISCARD TEMP", |ddl| ddl.drop_temporary(None, schema.oid))?;
+        Ok(())
     }
 
     /// The store's side of the transaction, on the snapshot this statement reads.
@@ -554,6 +596,27 @@ impl Session {
     pub(super) fn default_isolation(&self) -> Isolation {
         let level = self.settings().get("default_transaction_isolation").unwrap_or_default();
         Isolation::parse(&level).unwrap_or(Isolation::ReadCommitted)
+    }
+}
+
+/// Temporary objects end with their session.
+impl Drop for Session {
+    fn drop(&mut self) {
+        statement::transactions::roll_back(self);
+        if self.temporary_schema().is_none() {
+            return;
+        }
+        statement::transactions::open(self, false);
+        let dropped = async {
+            self.drop_temporary().await?;
+            statement::transactions::commit(self).await
+        };
+        // A commit of DDL is waited for where it stands, so nothing is pending here.
+        match dropped.now_or_never() {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!(%error, "temporary objects are left to the next start"),
+            None => tracing::warn!("temporary objects are left to the next start"),
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Each family has a file below; this one only routes. A kind that is not listed is refused, never ignored.
 
+mod create_as;
 pub(super) mod cursors;
 pub(super) mod ddl;
 pub(super) mod prepare;
 pub(super) mod query;
+mod row_work;
 pub(super) mod settings;
 pub(super) mod transactions;
 mod upkeep;
@@ -61,6 +63,7 @@ fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -
             write if dml::writes(write) => dml::analyze(session, write, &statement.text, declared),
             Sql::Explain { .. } => explain::analyze(session, statement, sql, declared),
             Sql::Truncate(_) => Ok(Analysis::utility()),
+            create if create_as::creates(create) => Ok(Analysis::utility()),
             Sql::Query(_) => query::analyze(session, sql, &statement.text, declared),
             Sql::ShowVariable { variable } => settings::analyze_show(variable),
             Sql::Execute { name, .. } => prepare::analyze_execute(session, name.as_ref()),
@@ -118,6 +121,9 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
             write if dml::writes(write) => dml::run(session, portal).await,
             Sql::Explain { .. } => explain::run(session, portal).await,
             Sql::Truncate(truncate) => dml::truncate(session, truncate),
+            create if create_as::creates(create) => {
+                create_as::run(session, portal, create, &prepared.statement.text).await
+            }
             Sql::Query(_) => query::run(session, portal).await,
             Sql::Set(Set::SetTransaction { modes, snapshot, session: for_session }) => {
                 transactions::set_modes(session, modes, snapshot.is_some(), *for_session)
@@ -142,7 +148,11 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
             Sql::LISTEN { .. } => Ok(Outcome::Done("LISTEN".to_owned())),
             Sql::UNLISTEN { .. } => Ok(Outcome::Done("UNLISTEN".to_owned())),
             Sql::NOTIFY { .. } => Ok(Outcome::Done("NOTIFY".to_owned())),
-            other if ddl::is_ddl(other) => ddl::run(session, other, &prepared.statement.text),
+            other if ddl::is_ddl(other) => {
+                let outcome = ddl::run(session, other, &prepared.statement.text)?;
+                row_work::run(session, portal).await?;
+                Ok(outcome)
+            }
             other => Err(unsupported(other)),
         },
     }
@@ -152,7 +162,7 @@ async fn run_own(session: &mut Session, own: &OwnStatement) -> Result<Outcome, P
     match own {
         OwnStatement::Copy(copy) => super::copy::run(session, copy).await,
         OwnStatement::Upkeep(statement) => upkeep::run(session, statement).await,
-        OwnStatement::Discard(target) => settings::discard(session, *target),
+        OwnStatement::Discard(target) => settings::discard(session, *target).await,
         OwnStatement::SessionAuthorization(role) => settings::session_authorization(session, role.as_deref()),
         OwnStatement::Reset(name) => settings::reset(session, name.as_deref()),
         OwnStatement::Role(statement) => ddl::run_role(session, statement),

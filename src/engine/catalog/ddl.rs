@@ -10,6 +10,7 @@ mod constraint;
 mod create_table;
 mod drop;
 mod index;
+mod like;
 mod role;
 mod schema;
 mod sequence;
@@ -23,7 +24,7 @@ use tributary_pg::sqlstate;
 use tributary_pg::types::{self, TypeRef};
 
 use super::deparse::fold;
-use super::{Catalog, CatalogObject, RoleObject, SchemaObject, SequenceObject, TEMPORARY_PREFIX, oid};
+use super::{Catalog, CatalogObject, RoleObject, SchemaObject, SequenceObject, TEMPORARY_PREFIX, TableObject, oid};
 use crate::dialect::sqlparser::ast::{DataType, Expr, Ident, ObjectName, Statement};
 use crate::dialect::sqlparser::dialect::PostgreSqlDialect;
 use crate::dialect::sqlparser::parser::Parser;
@@ -48,8 +49,11 @@ pub trait DdlHost {
     /// Checks that an expression can be assigned to a column of this type (DEFAULT).
     fn check_default(&mut self, expr: &Expr, type_oid: u32, typmod: i32) -> PgResult<()>;
 
+    /// Whether a default must be evaluated for each row.
+    fn volatile(&mut self, expr: &Expr) -> PgResult<bool>;
+
     /// Checks that an expression is a condition over these columns (CHECK).
-    fn check_condition(&mut self, catalog: &Catalog, table: &super::TableObject, expr: &Expr) -> PgResult<()>;
+    fn check_condition(&mut self, catalog: &Catalog, table: &TableObject, expr: &Expr) -> PgResult<()>;
 
     /// Output columns of a view's query, planned against `catalog`.
     fn view_columns(&mut self, catalog: &Catalog, query: &str) -> PgResult<Vec<ViewColumn>>;
@@ -83,6 +87,60 @@ pub struct Ddl<'a> {
     pub touched: BTreeSet<u32>,
     /// NOTICEs for the client.
     pub notices: Vec<PgError>,
+    /// What is left to do with rows.
+    pub work: Vec<RowWork>,
+    /// CHECKs added NOT VALID.
+    unchecked: Vec<u32>,
+}
+
+/// What a statement leaves to be done with the rows of a table, in this order.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub enum RowWork {
+    /// The value of a new column in rows that are there: its default, evaluated once.
+    Fill {
+        /// The table.
+        table: u32,
+        /// The column.
+        attnum: i16,
+    },
+    /// Rows are made anew: columns have another type, or a default of their own for each row.
+    Rewrite(Rewrite),
+    /// No two rows may have the same key.
+    Key {
+        /// The table.
+        table: u32,
+        /// OID of the index.
+        index: u32,
+    },
+    /// NOT NULL must hold.
+    NotNull {
+        /// The table.
+        table: u32,
+        /// The column.
+        attnum: i16,
+    },
+    /// A CHECK must hold.
+    Check {
+        /// The table.
+        table: u32,
+        /// OID of the constraint.
+        constraint: u32,
+    },
+}
+
+/// See [`RowWork::Rewrite`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rewrite {
+    /// The table as its rows are stored.
+    pub before: Arc<TableObject>,
+    /// Columns of another type, with USING as it was written.
+    pub retyped: Vec<(i16, Option<String>)>,
+}
+
+impl PartialOrd for Rewrite {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.before.oid.partial_cmp(&other.before.oid)
+    }
 }
 
 /// What a statement did.
@@ -94,6 +152,8 @@ pub struct DdlDone {
     pub touched: BTreeSet<u32>,
     /// NOTICEs, in order.
     pub notices: Vec<PgError>,
+    /// What is left to do with rows.
+    pub work: Vec<RowWork>,
     /// The command tag.
     pub tag: &'static str,
 }
@@ -115,6 +175,8 @@ impl<'a> Ddl<'a> {
             host,
             touched: BTreeSet::new(),
             notices: Vec::new(),
+            work: Vec::new(),
+            unchecked: Vec::new(),
         }
     }
 
@@ -143,7 +205,9 @@ impl<'a> Ddl<'a> {
     }
 
     fn done(self, tag: &'static str) -> DdlDone {
-        DdlDone { catalog: self.catalog, touched: self.touched, notices: self.notices, tag }
+        let mut work = self.work;
+        work.sort_by(|left, right| left.partial_cmp(right).unwrap_or(std::cmp::Ordering::Equal));
+        DdlDone { catalog: self.catalog, touched: self.touched, notices: self.notices, work, tag }
     }
 
     fn put(&mut self, object: impl Into<CatalogObject>) {
@@ -170,13 +234,7 @@ impl<'a> Ddl<'a> {
         self.notice(PgError::new(sqlstate::SUCCESSFUL_COMPLETION, message));
     }
 
-    /// The schema a new object of this name goes to, and its own name.
-    fn creation_schema(&mut self, name: &ObjectName) -> PgResult<(Arc<SchemaObject>, String)> {
-        let (schema, own) = split_name(name)?;
-        self.creation_place(schema, own, false)
-    }
-
-    /// The same for a name that is read already; `temporary` objects go to the session's own schema.
+    /// The schema a new object goes to, and its own name; `temporary` ones go to the session's own schema.
     fn creation_place(
         &mut self,
         schema: Option<String>,

@@ -224,6 +224,9 @@ pub struct TableObject {
     /// WITH options as written.
     #[serde(default)]
     pub options: Vec<(String, String)>,
+    /// ON COMMIT of a temporary table: `d` for DELETE ROWS, `x` for DROP.
+    #[serde(default)]
+    pub on_commit: Option<char>,
     /// Rights as aclitem texts, `None` for the default.
     #[serde(default)]
     pub acl: Option<Vec<String>>,

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use tributary_pg::error::{PgError, PgResult};
 use tributary_pg::sqlstate;
 use tributary_pg::types;
@@ -54,6 +55,28 @@ pub(in crate::engine) fn write(txn: &mut Txn, object: &CatalogObject) -> PgResul
     txn.ddl(stored).map_err(store_error)
 }
 
+/// Gives rows written before a column existed its value.
+pub(in crate::engine) fn write_added_default(
+    txn: &mut Txn,
+    table: &TableObject,
+    column_id: u32,
+    value: ArrayRef,
+) -> PgResult<()> {
+    let mut layout = layout(table, txn.layout(table.oid).as_deref())?;
+    for column in layout.columns.iter_mut().filter(|column| column.id == column_id) {
+        column.added_default = Some(Arc::clone(&value));
+    }
+    let object = CatalogObject::Table(Arc::new(table.clone()));
+    let stored = Object {
+        oid: table.oid,
+        kind: object.kind(),
+        name_key: Arc::from([]),
+        body: Arc::from(object.encode()?),
+        layout: Some(Arc::new(layout)),
+    };
+    txn.ddl(stored).map_err(store_error)
+}
+
 /// Remembers how far OIDs were given out.
 pub(in crate::engine) fn write_next_oid(txn: &mut Txn, next_oid: u32) -> PgResult<()> {
     txn.put(Space::Kv, NEXT_OID_KEY, &next_oid.to_le_bytes()).map_err(store_error)
@@ -66,6 +89,11 @@ fn layout(table: &TableObject, before: Option<&TableLayout>) -> PgResult<TableLa
         .iter()
         .map(|column| layout_column(column, before.and_then(|layout| layout.column(column.column_id))))
         .collect::<PgResult<Vec<Column>>>()?;
+    // A column of another type has another id; what it was stays readable until its rows are written anew.
+    let retired = before.iter().flat_map(|layout| &layout.columns);
+    let retired = retired.filter(|old| !table.columns.iter().any(|column| column.column_id == old.id));
+    let retired = retired.map(|old| Column { dropped: true, ..old.clone() });
+    let columns: Vec<Column> = columns.into_iter().chain(retired).collect();
     let order_by = table
         .order_by
         .iter()

@@ -182,6 +182,13 @@ fn named_row(table: &TableObject, row: Vec<Expr>) -> Vec<SelectItem> {
     row.into_iter().zip(table.live_columns()).map(|(expr, column)| ast::named(expr, &column.name)).collect()
 }
 
+/// A query's rows as rows of a table: one column each.
+pub(super) fn rows_of_query(planner: &Planner<'_>, table: &TableObject, source: &Query) -> Result<Query, PgError> {
+    let columns = table.live_columns().collect();
+    let targets = Targets { columns, named: &[], overriding: None, planner };
+    of_query(table, &targets, source, None)
+}
+
 /// `SELECT <assigned columns> FROM (source) AS source(c1, c2, ...)`.
 fn of_query(table: &TableObject, targets: &Targets<'_>, source: &Query, with: Option<&With>) -> Result<Query, PgError> {
     let mut source = source.clone();

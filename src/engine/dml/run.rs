@@ -104,6 +104,11 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
     Ok(Attempt::Ran(ran))
 }
 
+/// Runs a write that belongs to another statement, whose transaction it shares. Gives the number of rows.
+pub(super) async fn written(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<usize, PgError> {
+    Ok(statement(session, portal, write).await?.count)
+}
+
 async fn statement(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
     begin(session, std::slice::from_ref(&write.table), write.kind.verb())?;
     let token = session.token().clone();

@@ -33,7 +33,12 @@ pub(super) fn is_ddl(sql: &Sql) -> bool {
 
 /// Runs a DDL statement.
 pub(super) fn run(session: &mut Session, sql: &Sql, text: &str) -> Result<Outcome, PgError> {
-    let verb = text.split_whitespace().take(2).collect::<Vec<_>>().join(" ").to_uppercase();
+    let words = text.split_whitespace().map(str::to_uppercase);
+    let verb = words
+        .filter(|word| !["TEMP", "TEMPORARY", "UNLOGGED", "UNIQUE", "OR", "REPLACE"].contains(&word.as_str()))
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ");
     with_ddl(session, &verb, |ddl| {
         ddl.run(sql, text)?.ok_or_else(|| PgError::unsupported(format!("{verb} is not supported")))
     })
@@ -133,6 +138,11 @@ impl DdlHost for Host<'_> {
             error.position = None;
             error
         })
+    }
+
+    fn volatile(&mut self, expr: &Expr) -> PgResult<bool> {
+        let plan = self.plan(None, &format!("SELECT {expr}"))?;
+        Ok(plan.expressions().iter().any(|one| one.is_volatile()))
     }
 
     fn check_condition(&mut self, _catalog: &Catalog, table: &TableObject, expr: &Expr) -> PgResult<()> {

@@ -223,14 +223,17 @@ pub(super) fn session_authorization(session: &mut Session, role: Option<&str>) -
 }
 
 /// DISCARD.
-pub(super) fn discard(session: &mut Session, target: DiscardTarget) -> Result<Outcome, PgError> {
+pub(super) async fn discard(session: &mut Session, target: DiscardTarget) -> Result<Outcome, PgError> {
     let tag = match target {
         DiscardTarget::Plans => "DISCARD PLANS",
         DiscardTarget::Sequences => {
             session.forget_sequences();
             "DISCARD SEQUENCES"
         }
-        DiscardTarget::Temp => "DISCARD TEMP",
+        DiscardTarget::Temp => {
+            session.drop_temporary().await?;
+            "DISCARD TEMP"
+        }
         DiscardTarget::All => {
             if session.transaction_status() != TransactionStatus::Idle {
                 return Err(PgError::new(
@@ -243,6 +246,7 @@ pub(super) fn discard(session: &mut Session, target: DiscardTarget) -> Result<Ou
             session.settings().reset_all();
             session.close_all_prepared();
             session.forget_sequences();
+            session.drop_temporary().await?;
             "DISCARD ALL"
         }
     };

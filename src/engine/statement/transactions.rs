@@ -42,6 +42,12 @@ fn show_modes(session: &mut Session, isolation: Isolation, read_only: bool) {
 
 /// Commits what is open and ends it.
 pub(in crate::engine) async fn commit(session: &mut Session) -> Result<(), PgError> {
+    if session.transaction.is_some()
+        && let Err(error) = session.prepare_temporary()
+    {
+        roll_back(session);
+        return Err(error);
+    }
     let Some(mut transaction) = session.transaction.take() else { return Ok(()) };
     if let Err(error) = make_durable(&Arc::clone(session.engine()), &mut transaction).await {
         session.settings().undo_to(transaction.settings);

@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use tributary_pg::error::{PgError, PgResult};
 use tributary_pg::sqlstate;
+use tributary_pg::types::oid;
 
 use super::constraint::{columns_in, is_key};
-use super::create_table::column_constraints;
+use super::create_table::{column_constraints, next_column_id};
 use super::drop::Dropped;
-use super::{Ddl, fold, split_name};
+use super::{Ddl, Rewrite, RowWork, column_type, fold, split_name};
 use crate::dialect::sqlparser::ast::{
-    AlterColumnOperation, AlterTable, AlterTableOperation, DropBehavior, Expr, Ident, RenameTableNameKind,
+    AlterColumnOperation, AlterTable, AlterTableOperation, DataType, DropBehavior, Expr, Ident, RenameTableNameKind,
     TableConstraint, VisitMut, VisitorMut,
 };
 use crate::dialect::sqlparser::dialect::PostgreSqlDialect;
 use crate::dialect::sqlparser::parser::Parser;
 use crate::engine::catalog::deparse::{expression, quote_ident};
-use crate::engine::catalog::{ConstraintKind, Relation, TableObject, ViewObject};
+use crate::engine::catalog::{ColumnObject, ConstraintKind, Relation, TableObject, ViewObject};
 
 impl Ddl<'_> {
     /// ALTER TABLE [IF EXISTS] name action, ...
@@ -34,10 +35,26 @@ impl Ddl<'_> {
         match found {
             Relation::Table(table) => {
                 self.must_own(table.owner, "table", &name)?;
+                let before = Arc::clone(&table);
                 let mut table = table.as_ref().clone();
+                let has_rows = self.host.has_rows(table.oid)?;
+                let mut rewrite = Rewrite { before: Arc::clone(&before), retyped: Vec::new() };
+                let mut fresh_values = false;
                 for operation in &alter.operations {
-                    self.alter_action(&mut table, operation)?;
+                    let known: Vec<i16> = table.columns.iter().map(|column| column.attnum).collect();
+                    self.alter_action(&mut table, operation, &mut rewrite)?;
+                    for column in table.columns.iter().filter(|column| !known.contains(&column.attnum)) {
+                        fresh_values |= self.needs_values(column)?;
+                    }
                     self.put(table.clone());
+                }
+                if has_rows {
+                    self.work_on_rows(&before, &table)?;
+                    if fresh_values || !rewrite.retyped.is_empty() {
+                        self.work.push(RowWork::Rewrite(rewrite));
+                    }
+                } else {
+                    self.work.clear();
                 }
             }
             Relation::View(view) => {
@@ -58,7 +75,50 @@ impl Ddl<'_> {
         Ok("ALTER TABLE")
     }
 
-    fn alter_action(&mut self, table: &mut TableObject, operation: &AlterTableOperation) -> PgResult<()> {
+    /// Whether a new column has another value in each row.
+    fn needs_values(&mut self, column: &ColumnObject) -> PgResult<bool> {
+        match &column.default {
+            _ if column.identity.is_some() => Ok(true),
+            Some(text) => {
+                let expr = super::parsed(text)?;
+                self.host.volatile(&expr)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// What must be checked or filled because of what is new in a table with rows.
+    pub(super) fn work_on_rows(&mut self, before: &TableObject, after: &TableObject) -> PgResult<()> {
+        let table = after.oid;
+        for column in after.live_columns() {
+            let known = before.columns.iter().find(|known| known.attnum == column.attnum);
+            if known.is_none() && column.default.is_some() && !self.needs_values(column)? {
+                self.work.push(RowWork::Fill { table, attnum: column.attnum });
+            }
+            if column.not_null && !known.is_some_and(|known| known.not_null) {
+                self.work.push(RowWork::NotNull { table, attnum: column.attnum });
+            }
+        }
+        let new = |oid: u32| !before.constraints.iter().any(|known| known.oid == oid);
+        for constraint in after.constraints.iter().filter(|constraint| new(constraint.oid)) {
+            if constraint.kind == ConstraintKind::Check && !self.unchecked.contains(&constraint.oid) {
+                self.work.push(RowWork::Check { table, constraint: constraint.oid });
+            }
+        }
+        for index in after.indexes.iter().filter(|index| index.unique) {
+            if !before.indexes.iter().any(|known| known.oid == index.oid) {
+                self.work.push(RowWork::Key { table, index: index.oid });
+            }
+        }
+        Ok(())
+    }
+
+    fn alter_action(
+        &mut self,
+        table: &mut TableObject,
+        operation: &AlterTableOperation,
+        rewrite: &mut Rewrite,
+    ) -> PgResult<()> {
         match operation {
             AlterTableOperation::AddColumn { if_not_exists, column_def, .. } => {
                 self.add_column(table, *if_not_exists, column_def)
@@ -82,8 +142,14 @@ impl Ddl<'_> {
                 table.name = new;
                 Ok(())
             }
+            AlterTableOperation::AlterColumn {
+                column_name,
+                op: AlterColumnOperation::SetDataType { data_type, using, .. },
+            } => self.retype(table, &fold(column_name), data_type, using.as_ref(), rewrite),
             AlterTableOperation::AlterColumn { column_name, op } => self.alter_column(table, &fold(column_name), op),
-            AlterTableOperation::AddConstraint { constraint, .. } => self.add_constraint_later(table, constraint),
+            AlterTableOperation::AddConstraint { constraint, not_valid } => {
+                self.add_constraint_later(table, constraint, *not_valid)
+            }
             AlterTableOperation::DropConstraint { if_exists, name, drop_behavior } => {
                 let cascade = *drop_behavior == Some(DropBehavior::Cascade);
                 self.drop_constraint(table, &fold(name), *if_exists, cascade)
@@ -109,8 +175,12 @@ impl Ddl<'_> {
             }
             AlterTableOperation::ValidateConstraint { name } => {
                 let name = fold(name);
-                let known = table.constraints.iter().any(|constraint| constraint.name == name);
-                if known { Ok(()) } else { Err(no_constraint(&name, table)) }
+                let known = table.constraints.iter().find(|constraint| constraint.name == name);
+                let known = known.ok_or_else(|| no_constraint(&name, table))?;
+                if known.kind == ConstraintKind::Check {
+                    self.work.push(RowWork::Check { table: table.oid, constraint: known.oid });
+                }
+                Ok(())
             }
             other => Err(PgError::unsupported(format!("ALTER TABLE {other} is not supported"))),
         }
@@ -138,28 +208,8 @@ impl Ddl<'_> {
             ));
         }
         let column = self.new_column(table, definition)?;
-        if self.host.has_rows(table.oid)? {
-            if column.default.is_some() {
-                return Err(PgError::unsupported(
-                    "adding a column with a default to a table with rows is not supported yet",
-                )
-                .hint("Add the column without a default, fill it with UPDATE, then set the default."));
-            }
-            if column.not_null {
-                return Err(contains_nulls(&name, table));
-            }
-        }
         table.columns.push(column);
         let constraints = column_constraints(definition);
-        let keyed = constraints.iter().any(|(_, constraint)| {
-            matches!(
-                constraint,
-                TableConstraint::PrimaryKey(_) | TableConstraint::Unique(_) | TableConstraint::Check(_)
-            )
-        });
-        if keyed && self.host.has_rows(table.oid)? {
-            return Err(PgError::unsupported("adding a key or check to a table with rows is not supported yet"));
-        }
         self.add_constraints(table, &constraints)
     }
 
@@ -300,9 +350,6 @@ impl Ddl<'_> {
         }
         match op {
             AlterColumnOperation::SetNotNull => {
-                if !table.columns[index].not_null && self.host.has_rows(table.oid)? {
-                    return Err(PgError::unsupported("SET NOT NULL on a table with rows is not supported yet"));
-                }
                 table.columns[index].not_null = true;
             }
             AlterColumnOperation::DropNotNull => {
@@ -327,7 +374,7 @@ impl Ddl<'_> {
                 column.default_oid = 0;
             }
             AlterColumnOperation::SetDataType { .. } => {
-                return Err(PgError::unsupported("ALTER COLUMN TYPE is not supported yet"));
+                return Err(PgError::internal("a change of type is an action of its own"));
             }
             AlterColumnOperation::AddGenerated { .. } => {
                 return Err(PgError::unsupported("generated and identity columns are not supported yet"));
@@ -336,14 +383,70 @@ impl Ddl<'_> {
         Ok(())
     }
 
-    fn add_constraint_later(&mut self, table: &mut TableObject, constraint: &TableConstraint) -> PgResult<()> {
-        if !matches!(constraint, TableConstraint::ForeignKey(_)) && self.host.has_rows(table.oid)? {
-            return Err(PgError::unsupported("adding a key or check to a table with rows is not supported yet"));
+    /// ALTER COLUMN TYPE. A type that is stored alike changes nothing in the rows; for another the column gets a new id
+    /// and its values are computed from the old ones.
+    fn retype(
+        &mut self,
+        table: &mut TableObject,
+        name: &str,
+        data_type: &DataType,
+        using: Option<&Expr>,
+        rewrite: &mut Rewrite,
+    ) -> PgResult<()> {
+        let Some(index) = table.columns.iter().position(|column| !column.dropped && column.name == name) else {
+            return Err(PgError::new(
+                sqlstate::UNDEFINED_COLUMN,
+                format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
+            ));
+        };
+        let view = self.catalog.dependents(table.oid).find(|view| mentions(&view.query, name));
+        if let Some(view) = view {
+            let detail = format!("rule _RETURN on view {} depends on column \"{name}\"", view.name);
+            return Err(PgError::unsupported("cannot alter type of a column used by a view or rule").detail(detail));
         }
+        let (ty, typmod) = column_type(data_type)?;
+        let mut column = table.columns[index].clone();
+        let before = (column.type_oid, column.typmod);
+        if column.identity.is_some() && ![oid::INT2, oid::INT4, oid::INT8].contains(&ty.oid) {
+            let message = "identity column type must be smallint, integer, or bigint";
+            return Err(PgError::new(sqlstate::INVALID_PARAMETER_VALUE, message));
+        }
+        column.type_oid = ty.oid;
+        column.typmod = typmod;
+        if let Some(text) = column.default.clone() {
+            let expr = super::parsed(&text)?;
+            self.host.check_default(&expr, ty.oid, typmod).map_err(|error| match error.code {
+                sqlstate::DATATYPE_MISMATCH | sqlstate::CANNOT_COERCE => PgError::new(
+                    sqlstate::DATATYPE_MISMATCH,
+                    format!("default for column \"{name}\" cannot be cast automatically to type {}", ty.display),
+                ),
+                _ => error,
+            })?;
+        }
+        if using.is_some() || !stored_alike(before, (ty.oid, typmod)) {
+            column.column_id = next_column_id(table);
+            rewrite.retyped.push((column.attnum, using.map(ToString::to_string)));
+        }
+        table.columns[index] = column;
+        Ok(())
+    }
+
+    fn add_constraint_later(
+        &mut self,
+        table: &mut TableObject,
+        constraint: &TableConstraint,
+        not_valid: bool,
+    ) -> PgResult<()> {
+        let known: Vec<u32> = table.constraints.iter().map(|constraint| constraint.oid).collect();
         if let TableConstraint::Check(check) = constraint {
             columns_in(&check.expr, table)?;
         }
-        self.add_constraints(table, &[(None, constraint.clone())])
+        self.add_constraints(table, &[(None, constraint.clone())])?;
+        if not_valid {
+            let new = table.constraints.iter().filter(|constraint| !known.contains(&constraint.oid));
+            self.unchecked.extend(new.map(|constraint| constraint.oid));
+        }
+        Ok(())
     }
 
     fn drop_constraint(&mut self, table: &mut TableObject, name: &str, if_exists: bool, cascade: bool) -> PgResult<()> {
@@ -418,11 +521,10 @@ fn no_constraint(name: &str, table: &TableObject) -> PgError {
     )
 }
 
-fn contains_nulls(column: &str, table: &TableObject) -> PgError {
-    PgError::new(
-        sqlstate::NOT_NULL_VIOLATION,
-        format!("column \"{column}\" of relation \"{}\" contains null values", table.name),
-    )
+/// Whether values of one type are stored as values of the other: text of at least the same length.
+fn stored_alike(from: (u32, i32), to: (u32, i32)) -> bool {
+    let text = |of: u32| of == oid::VARCHAR || of == oid::TEXT;
+    from == to || text(from.0) && text(to.0) && (to.1 == -1 || from.0 == oid::VARCHAR && from.1 != -1 && to.1 >= from.1)
 }
 
 /// Does `order_by` or `partition_by` name the column?

@@ -73,7 +73,12 @@ impl Ddl<'_> {
         Ok(())
     }
 
-    fn add_check(&mut self, table: &mut TableObject, column: Option<&str>, check: &CheckConstraint) -> PgResult<()> {
+    pub(super) fn add_check(
+        &mut self,
+        table: &mut TableObject,
+        column: Option<&str>,
+        check: &CheckConstraint,
+    ) -> PgResult<()> {
         let columns = columns_in(&check.expr, table)?;
         self.host.check_condition(&self.catalog, table, &check.expr)?;
         let name = match &check.name {

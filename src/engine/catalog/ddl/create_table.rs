@@ -9,12 +9,13 @@ use tributary_store::{BucketUnit, Partition};
 
 use super::sequence::{given_options, serial_type};
 use super::{COLUMNS_MAX, Ddl, ViewColumn, column_type, fold, split_name};
+use crate::dialect::like_of;
 use crate::dialect::sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, GeneratedAs, ObjectName, SqlOption,
+    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, GeneratedAs, ObjectName, OnCommit, SqlOption,
     TableConstraint, Value,
 };
 use crate::engine::catalog::deparse;
-use crate::engine::catalog::{ColumnObject, TableObject};
+use crate::engine::catalog::{ColumnObject, TEMPORARY_PREFIX, TableObject};
 
 /// Options with a meaning here.
 const OPTIONS: [&str; 2] = ["order_by", "partition_by"];
@@ -36,22 +37,33 @@ pub struct TablePlan<'a> {
     pub options: &'a CreateTableOptions,
     /// IF NOT EXISTS.
     pub if_not_exists: bool,
+    /// TEMPORARY.
+    pub temporary: bool,
+    /// ON COMMIT.
+    pub on_commit: Option<OnCommit>,
 }
 
 impl Ddl<'_> {
     /// CREATE TABLE with column definitions; the OID of the table, `None` if it was there and IF NOT EXISTS said so.
     pub(super) fn create_table(&mut self, create: &CreateTable) -> PgResult<Option<u32>> {
         refuse_unsupported(create)?;
-        let Some(mut table) = self.begin_table(&create.name, create.if_not_exists)? else { return Ok(None) };
+        let begun = self.begin_table(&create.name, create.if_not_exists, create.temporary, create.on_commit)?;
+        let Some(mut table) = begun else { return Ok(None) };
         if create.columns.len() > COLUMNS_MAX {
             return Err(PgError::new(
                 sqlstate::TOO_MANY_COLUMNS,
                 format!("tables can have at most {COLUMNS_MAX} columns"),
             ));
         }
+        let mut copied = Vec::new();
         for definition in &create.columns {
-            let column = self.new_column(&table, definition)?;
-            table.columns.push(column);
+            match like_of(definition) {
+                Some(like) => copied.push(self.columns_like(&mut table, like)?),
+                None => {
+                    let column = self.new_column(&table, definition)?;
+                    table.columns.push(column);
+                }
+            }
         }
         let mut constraints: Vec<(Option<String>, TableConstraint)> = Vec::new();
         for definition in &create.columns {
@@ -60,6 +72,9 @@ impl Ddl<'_> {
         constraints.extend(create.constraints.iter().map(|constraint| (None, constraint.clone())));
         self.set_options(&mut table, &create.table_options)?;
         self.add_constraints(&mut table, &constraints)?;
+        for (source, like) in copied {
+            self.constraints_like(&mut table, &source, &like)?;
+        }
         let oid = table.oid;
         self.put(table);
         Ok(Some(oid))
@@ -67,7 +82,7 @@ impl Ddl<'_> {
 
     /// CREATE TABLE AS, SELECT INTO: the table without rows. `None` if it was there and IF NOT EXISTS said so.
     pub fn create_table_for(mut self, plan: TablePlan<'_>) -> PgResult<(Option<u32>, super::DdlDone)> {
-        let table = self.begin_table(plan.name, plan.if_not_exists)?;
+        let table = self.begin_table(plan.name, plan.if_not_exists, plan.temporary, plan.on_commit)?;
         let Some(mut table) = table else { return Ok((None, self.done("CREATE TABLE AS"))) };
         for (name, type_oid, typmod) in plan.columns {
             let name = self.cut_name(name);
@@ -83,9 +98,20 @@ impl Ddl<'_> {
         Ok((Some(oid), self.done("CREATE TABLE AS")))
     }
 
-    fn begin_table(&mut self, name: &ObjectName, if_not_exists: bool) -> PgResult<Option<TableObject>> {
-        let (schema, name) = self.creation_schema(name)?;
+    fn begin_table(
+        &mut self,
+        name: &ObjectName,
+        if_not_exists: bool,
+        temporary: bool,
+        on_commit: Option<OnCommit>,
+    ) -> PgResult<Option<TableObject>> {
+        let (schema, name) = split_name(name)?;
+        let (schema, name) = self.creation_place(schema, name, temporary)?;
         let name = self.cut_name(name);
+        if on_commit.is_some() && !schema.name.starts_with(TEMPORARY_PREFIX) {
+            let message = "ON COMMIT can only be used on temporary tables";
+            return Err(PgError::new(sqlstate::INVALID_TABLE_DEFINITION, message));
+        }
         if self.catalog.relation_exists(schema.oid, &name) {
             let error = PgError::new(sqlstate::DUPLICATE_TABLE, format!("relation \"{name}\" already exists"));
             if !if_not_exists {
@@ -107,6 +133,11 @@ impl Ddl<'_> {
             array_type: self.host.new_oid()?,
             order_by: Vec::new(),
             options: Vec::new(),
+            on_commit: match on_commit {
+                Some(OnCommit::DeleteRows) => Some('d'),
+                Some(OnCommit::Drop) => Some('x'),
+                Some(OnCommit::PreserveRows) | None => None,
+            },
             acl: None,
             comment: None,
         }))
@@ -122,6 +153,7 @@ impl Ddl<'_> {
             None => column_type(&definition.data_type).map(|(ty, typmod)| (ty.oid, typmod))?,
         };
         let mut column = new_column_object(next_attnum(table), name, type_oid, typmod);
+        column.column_id = next_column_id(table);
         let mut identity = None;
         let mut declared_null = None;
         for option in &definition.options {
@@ -242,9 +274,8 @@ impl Ddl<'_> {
 
 fn refuse_unsupported(create: &CreateTable) -> PgResult<()> {
     let refused = [
-        (create.temporary, "temporary tables are not supported yet"),
         (create.external, "external tables are not supported yet"),
-        (create.like.is_some(), "CREATE TABLE LIKE is not supported yet"),
+        (create.like.is_some(), "CREATE TABLE LIKE is written in parentheses: CREATE TABLE t (LIKE source)"),
         (create.inherits.is_some(), "table inheritance is not supported"),
         (create.partition_of.is_some() || create.partition_by.is_some(), "declarative partitioning is not supported"),
         (create.clone.is_some(), "CREATE TABLE CLONE is not supported"),
@@ -273,12 +304,17 @@ pub(super) fn check_new_name(table: &TableObject, name: &str) -> PgResult<()> {
     Ok(())
 }
 
+/// A column id that no column of the table has or had.
+pub(super) fn next_column_id(table: &TableObject) -> u32 {
+    table.columns.iter().map(|column| column.column_id).max().unwrap_or(0) + 1
+}
+
 /// The number after the last column's.
 pub(super) fn next_attnum(table: &TableObject) -> i16 {
     i16::try_from(table.columns.len() + 1).unwrap_or(i16::MAX)
 }
 
-fn new_column_object(attnum: i16, name: String, type_oid: u32, typmod: i32) -> ColumnObject {
+pub(super) fn new_column_object(attnum: i16, name: String, type_oid: u32, typmod: i32) -> ColumnObject {
     ColumnObject {
         attnum,
         column_id: u32::from(attnum.unsigned_abs()),

@@ -340,6 +340,31 @@ impl Ddl<'_> {
         Ok(())
     }
 
+    /// Drops tables for ON COMMIT DROP, or all that is in a session's schema for temporary objects.
+    pub fn drop_temporary(mut self, tables: Option<&[u32]>, schema: u32) -> PgResult<super::DdlDone> {
+        let within = |inside: u32| inside == schema;
+        let (tables, views, sequences): (Vec<u32>, Vec<u32>, Vec<u32>) = match tables {
+            Some(tables) => (tables.to_vec(), Vec::new(), Vec::new()),
+            None => (
+                self.catalog.tables.values().filter(|one| within(one.schema)).map(|one| one.oid).collect(),
+                self.catalog.views.values().filter(|one| within(one.schema)).map(|one| one.oid).collect(),
+                self.catalog.sequences.values().filter(|one| within(one.schema)).map(|one| one.oid).collect(),
+            ),
+        };
+        for oid in tables.into_iter().chain(views) {
+            for dependent in self.dependents_of(oid, &BTreeSet::new()) {
+                if let Dropped::Relation(view) = dependent {
+                    self.take(view);
+                }
+            }
+            self.take(oid);
+        }
+        for oid in sequences {
+            self.take(oid);
+        }
+        Ok(self.done("DROP TABLE"))
+    }
+
     fn drop_schemas(&mut self, names: &[ObjectName], if_exists: bool, cascade: bool) -> PgResult<()> {
         for name in names {
             let (_, name) = split_name(name)?;

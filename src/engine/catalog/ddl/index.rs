@@ -60,9 +60,6 @@ impl Ddl<'_> {
             }
             None => self.free_relation_name(table.schema, &table.name, Some(&columns.join("_")), "idx", &[]),
         };
-        if create.unique && self.host.has_rows(table.oid)? {
-            return Err(PgError::unsupported("a unique index on a table with rows is not supported yet"));
-        }
         let method = self.index_method(create)?;
         let options = create
             .columns
@@ -84,8 +81,12 @@ impl Ddl<'_> {
             method,
             comment: None,
         };
-        let mut table = table.as_ref().clone();
+        let before = table;
+        let mut table = before.as_ref().clone();
         table.indexes.push(index);
+        if self.host.has_rows(table.oid)? {
+            self.work_on_rows(&before, &table)?;
+        }
         self.put(table);
         Ok("CREATE INDEX")
     }

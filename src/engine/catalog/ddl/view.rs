@@ -17,10 +17,8 @@ impl Ddl<'_> {
         if create.materialized {
             return Err(PgError::unsupported("materialized views are not supported yet"));
         }
-        if create.temporary {
-            return Err(PgError::unsupported("temporary views are not supported yet"));
-        }
-        let (schema, name) = self.creation_schema(&create.name)?;
+        let (schema, name) = split_name(&create.name)?;
+        let (schema, name) = self.creation_place(schema, name, create.temporary)?;
         let name = self.cut_name(name);
         let query = query_text(create, text);
         let mut columns = self.host.view_columns(&self.catalog, &query)?;
