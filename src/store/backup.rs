@@ -22,12 +22,12 @@ use crate::disk::{Disk, DiskLock, at};
 use crate::dump;
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
-use crate::frame::{Position, SEGMENT_HEADER_BYTES};
 use crate::part::PartPlace;
 use crate::snapshot::{Snapshot, TableState, ValueBody};
 use crate::source::{Body, Source};
 use crate::state::entries;
 use crate::store::Shared;
+use crate::wal::log_start;
 
 /// Directories of a data directory.
 const DIRS: [&str; 5] = ["wal", "ckpt", "parts", "blobs", "tmp"];
@@ -45,11 +45,6 @@ pub struct BackupDone {
     pub written_files: usize,
     /// Their bytes.
     pub written_bytes: u64,
-}
-
-/// The log position of a directory that has no log yet.
-fn log_start() -> Position {
-    Position::new(1, u32::try_from(SEGMENT_HEADER_BYTES).expect("64"))
 }
 
 /// Copies the newest commit into `dir`, which must not exist or be empty. The snapshot pins its files, so no lock is

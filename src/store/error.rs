@@ -103,8 +103,12 @@ impl StoreError {
             error.kind(),
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge
         );
-        let sqlstate = if full { "53100" } else { "58030" };
-        Self::new(sqlstate, format!("could not {what} file \"{}\": {error}", path.display()))
+        let message = format!("could not {what} file \"{}\": {error}", path.display());
+        if full {
+            return Self::new("53100", message)
+                .with_hint("Free space on the file system of the data directory; writing then goes on by itself.");
+        }
+        Self::new("58030", message)
     }
 
     /// 08007: the write was handed to the kernel, but nobody knows whether it is on the disk.

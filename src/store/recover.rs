@@ -15,7 +15,7 @@ use crate::disk::{Disk, DiskLock, at};
 use crate::dump::{self, Dump};
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
-use crate::frame::{FrameKind, FrameView, Position, SEGMENT_HEADER_BYTES};
+use crate::frame::{FrameKind, FrameView, Position};
 use crate::meta::{MetaOpener, MetaStore, caught, fill};
 use crate::op::{Frame, decode_payload};
 use crate::part::PartPlace;
@@ -145,7 +145,7 @@ fn identify(disk: &dyn Disk, data_dir: &Path) -> Result<([u8; 16], Option<Checkp
     if !fresh {
         return Ok((uuid, None));
     }
-    let wal_start = Position::new(1, u32::try_from(SEGMENT_HEADER_BYTES).expect("64"));
+    let wal_start = wal::log_start();
     let digest = dump::write(disk, data_dir, 0, wal_start, &[])?;
     let first = Checkpoint { seq: 0, wal_start, base: 0, digest, previous_seq: 0, previous_wal_start: wal_start };
     first.write(disk, data_dir)?;

@@ -88,6 +88,9 @@ pub struct Lies {
     pub directories: bool,
 }
 
+/// An operation and the kind of file or directory it touches.
+pub type Point = (&'static str, &'static str);
+
 #[derive(Debug, Clone, Default)]
 struct File {
     path: PathBuf,
@@ -157,6 +160,27 @@ struct Inner {
     /// Hard links are refused, as between two file systems.
     no_links: bool,
     no_links_from: Option<PathBuf>,
+    /// Every operation and kind of file seen.
+    points: BTreeSet<Point>,
+    inject: Option<(u64, io::ErrorKind)>,
+    injected: Option<Point>,
+}
+
+/// What an operation touches: the extension of a file, the name of a directory or of a file without one.
+fn kind_of(path: &Path) -> &'static str {
+    const KINDS: [&str; 13] =
+        ["wal", "arrow", "idx", "base", "inc", "tmp", "parts", "blobs", "ckpt", "CHECKPOINT", "FORMAT", "LOCK", "data"];
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    if let Some(kind) = KINDS.iter().find(|kind| **kind == ending || (ending.is_empty() && **kind == name)) {
+        return kind;
+    }
+    let inside = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    match &*inside {
+        "blobs" => "blob",
+        "parts" => "table",
+        _ => "other",
+    }
 }
 
 fn power_cut() -> io::Error {
@@ -164,12 +188,26 @@ fn power_cut() -> io::Error {
 }
 
 impl Inner {
-    /// Counts a call; the power may go here.
-    fn call(&mut self, life: Option<u64>) -> io::Result<()> {
+    fn call_file(&mut self, file: &SimFile, what: &'static str) -> io::Result<()> {
+        let path = self.files[file.file].path.clone();
+        self.call(Some(file.life), what, &path)
+    }
+
+    /// Counts a call; the power may go here, or an error be injected.
+    fn call(&mut self, life: Option<u64>, what: &'static str, path: &Path) -> io::Result<()> {
         if self.crashed || life.is_some_and(|life| life != self.life) {
             return Err(power_cut());
         }
         self.calls += 1;
+        let point = (what, kind_of(path));
+        self.points.insert(point);
+        if let Some((at, error)) = self.inject
+            && self.calls >= at
+            && self.injected.is_none()
+        {
+            self.injected = Some(point);
+            return Err(error.into());
+        }
         if self.crash_at.is_some_and(|at| self.calls >= at) {
             self.crashed = true;
             return Err(power_cut());
@@ -272,6 +310,23 @@ impl SimDisk {
         self.inner().budget = budget;
     }
 
+    /// Lets the n-th call from now fail once; a sync that fails loses the pages it was about.
+    pub fn fail_call_after(&self, calls: u64, error: io::ErrorKind) {
+        let mut inner = self.inner();
+        inner.inject = Some((inner.calls + calls, error));
+        inner.injected = None;
+    }
+
+    /// The call that was made to fail, once it was.
+    pub fn failed_point(&self) -> Option<Point> {
+        self.inner().injected
+    }
+
+    /// Every operation and kind of file seen so far.
+    pub fn points(&self) -> BTreeSet<Point> {
+        self.inner().points.clone()
+    }
+
     /// Refuses hard links from now on, as between two file systems.
     pub fn refuse_links(&self, refuse: bool) {
         self.inner().no_links = refuse;
@@ -325,6 +380,7 @@ impl SimDisk {
         inner.crash_at = None;
         inner.fail_sync_at = None;
         inner.fail_write_at = None;
+        inner.inject = None;
         inner.locks.clear();
     }
 
@@ -371,7 +427,7 @@ impl SimDisk {
 impl Disk for SimDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "create", path)?;
         if path.parent().is_some_and(|dir| !inner.now.dirs.contains(dir)) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -385,7 +441,7 @@ impl Disk for SimDisk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "open", path)?;
         let (file, life) = (inner.file(path)?, inner.life);
         drop(inner);
         Ok(self.handle(file, life))
@@ -393,14 +449,14 @@ impl Disk for SimDisk {
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "map", path)?;
         let file = inner.file(path)?;
         Ok(Bytes::copy_from_slice(&inner.files[file].current))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "rename", to)?;
         let file = inner.file(from)?;
         inner.change(Change::Move { from: from.to_path_buf(), to: to.to_path_buf(), file });
         Ok(())
@@ -408,7 +464,7 @@ impl Disk for SimDisk {
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "link", to)?;
         if inner.no_links || inner.no_links_from.as_ref().is_some_and(|dir| from.starts_with(dir)) {
             return Err(io::ErrorKind::CrossesDevices.into());
         }
@@ -422,7 +478,7 @@ impl Disk for SimDisk {
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "unlink", path)?;
         inner.file(path)?;
         inner.change(Change::Unbind { path: path.to_path_buf() });
         Ok(())
@@ -430,7 +486,7 @@ impl Disk for SimDisk {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "list", path)?;
         if !inner.now.dirs.contains(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -444,7 +500,7 @@ impl Disk for SimDisk {
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "create_dir", path)?;
         let mut missing: Vec<PathBuf> =
             path.ancestors().take_while(|dir| !inner.now.dirs.contains(*dir)).map(Path::to_path_buf).collect();
         while let Some(dir) = missing.pop() {
@@ -461,14 +517,14 @@ impl Disk for SimDisk {
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "remove_dir", path)?;
         inner.change(Change::RemoveDir { path: path.to_path_buf() });
         Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "sync_dir", path)?;
         if inner.lies.directories {
             return Ok(());
         }
@@ -480,9 +536,9 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn free_space(&self, _path: &Path) -> io::Result<u64> {
+    fn free_space(&self, path: &Path) -> io::Result<u64> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "free_space", path)?;
         Ok(inner.budget.unwrap_or(1 << 40))
     }
 
@@ -493,7 +549,7 @@ impl Disk for SimDisk {
 
     fn lock(&self, path: &Path, note: &str) -> io::Result<std::result::Result<Box<dyn DiskLock>, String>> {
         let mut inner = self.inner();
-        inner.call(None)?;
+        inner.call(None, "lock", path)?;
         if let Some((_, holder)) = inner.locks.get(path) {
             return Ok(Err(holder.clone()));
         }
@@ -507,7 +563,7 @@ impl Disk for SimDisk {
 impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let mut inner = self.disk.inner();
-        inner.call(Some(self.life))?;
+        inner.call_file(self, "read_at")?;
         let content = &inner.files[self.file].current;
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
         let len = buf.len().min(content.len() - from);
@@ -517,7 +573,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.inner();
-        let called = inner.call(Some(self.life));
+        let called = inner.call_file(self, "write_at");
         if called.is_err() && !inner.crashed {
             return called;
         }
@@ -543,12 +599,29 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.sync_all()
+        self.sync("sync_data")
     }
 
     fn sync_all(&self) -> io::Result<()> {
+        self.sync("sync_all")
+    }
+
+    fn size(&self) -> io::Result<u64> {
         let mut inner = self.disk.inner();
-        inner.call(Some(self.life))?;
+        inner.call_file(self, "size")?;
+        Ok(inner.files[self.file].current.len() as u64)
+    }
+}
+
+impl SimFile {
+    fn sync(&self, what: &'static str) -> io::Result<()> {
+        let mut inner = self.disk.inner();
+        let called = inner.call_file(self, what);
+        if called.is_err() && !inner.crashed {
+            // The kernel dropped the dirty pages: a second fsync would report success.
+            inner.files[self.file].writes.clear();
+        }
+        called?;
         if let Some(left) = inner.fail_sync_at {
             inner.fail_sync_at = left.checked_sub(1);
             if left == 0 {
@@ -562,12 +635,6 @@ impl DiskFile for SimFile {
             inner.settle(self.file);
         }
         Ok(())
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        let mut inner = self.disk.inner();
-        inner.call(Some(self.life))?;
-        Ok(inner.files[self.file].current.len() as u64)
     }
 }
 

@@ -9,5 +9,6 @@ mod kit;
 mod life;
 mod measure;
 mod simulation;
+mod sweep;
 mod transactions;
 mod upkeep;

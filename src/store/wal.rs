@@ -211,10 +211,9 @@ impl WalWriter {
         let mut start = self.offset;
         if self.offset + bytes as u64 > self.size {
             let prepared = self.take_segment((bytes + SEGMENT_HEADER_BYTES) as u64).map_err(|error| {
-                WalFailure::Refused(StoreError {
-                    message: format!("could not extend the write-ahead log: {}", error.message),
-                    ..error
-                })
+                let why = if error.sqlstate == "53100" { "no space left on device" } else { error.message.as_str() };
+                let message = format!("could not extend the write-ahead log: {why}");
+                WalFailure::Refused(StoreError { message, ..error })
             })?;
             let first_seq = frames.first().map_or(0, |frame| frame.seq);
             buffer.extend_from_slice(&self.enter(prepared, first_seq, durable));
@@ -302,9 +301,9 @@ pub(crate) fn scan(
         let header = SegmentHeader::decode(&bytes, uuid)?.filter(|header| header.number == number);
         found.push(Segment { number, bytes, header });
     }
-    // A new directory and a backup have no log; theirs would start here.
-    if found.is_empty() && start == Position::new(1, u32::try_from(SEGMENT_HEADER_BYTES).expect("64")) {
-        return Ok(ScanEnd { end: start, ..ScanEnd::default() });
+    if start == log_start() && nothing_written(&found) {
+        let segment_last = found.last().map_or(0, |segment| segment.number);
+        return Ok(ScanEnd { end: start, segment_last, ..ScanEnd::default() });
     }
     let chain = chain(&found, start)?;
     let mut result = ScanEnd {
@@ -341,6 +340,22 @@ pub(crate) fn scan(
         }
     }
     Ok(result)
+}
+
+/// Where the log of a new directory starts, and that of a backup, which has none.
+pub(crate) fn log_start() -> Position {
+    Position::new(1, u32::try_from(SEGMENT_HEADER_BYTES).expect("64"))
+}
+
+/// No segment was ever begun: there is none, or the very first start ended before its header was durable. A header that
+/// was damaged later has frames behind it.
+fn nothing_written(found: &[Segment]) -> bool {
+    let frames = |segment: &Segment| {
+        let at = |offset: &usize| Position::new(segment.number, u32::try_from(*offset).unwrap_or(u32::MAX));
+        let mut offsets = (SEGMENT_HEADER_BYTES..segment.bytes.len()).step_by(8);
+        offsets.any(|offset| decode_frame(&segment.bytes[offset..], at(&offset)).is_some())
+    };
+    found.iter().all(|segment| segment.header.is_none() && !frames(segment))
 }
 
 fn follows(frame: &FrameView<'_>, last: Seq) -> bool {

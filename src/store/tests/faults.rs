@@ -200,7 +200,7 @@ fn three_hundred_flipped_bits_are_reported_or_harmless() {
     let needed_from = needed_from.previous_wal_start;
     let first_log = crate::wal::segment_path(&sim.config.data_dir, needed_from.segment());
     let (mut reported, mut harmless, mut unseen_by_check) = (0, 0, Vec::new());
-    for _ in 0..300 {
+    for _ in 0..kit::campaign("TRIBUTARY_FLIPS", 300) {
         let copy = sim.fork();
         let path = &files[random.below(files.len() as u64) as usize];
         let mut unused = false;
@@ -490,7 +490,8 @@ fn a_full_disk_refuses_writes_and_resumes_by_itself() {
     }
     let (number, error) = refused.expect("the segment is full by now");
     assert_eq!(error.sqlstate, "53100");
-    assert!(error.message.starts_with("could not extend the write-ahead log: "), "{error}");
+    assert_eq!(error.message, "could not extend the write-ahead log: no space left on device");
+    assert!(error.hint.as_deref().is_some_and(|hint| hint.starts_with("Free space")), "{error:?}");
     assert_eq!(keys(&store).len(), usize::from(number), "reads go on");
     sim.disk.limit(None);
     let ticket = queue_put(&store, 250, 500);

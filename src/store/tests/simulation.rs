@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::record_batch::RecordBatch;
 use roaring::RoaringBitmap;
 
+use super::kit;
 use crate::sim::{Lies, SimClock, SimDisk, SimMeta, SimRandom, Vice};
 use crate::{
     FIRST_OID, Isolation, KeyDef, KeyHash, KeyRows, KeySearch, Object, Oid, Result, Sabotage, Snapshot, Space, Store,
@@ -532,12 +533,17 @@ fn run(seed: u64, crashes: usize, sabotage: Sabotage, lies: Lies, vices: bool) -
 
 #[test]
 fn a_thousand_power_cuts_lose_nothing() {
-    survive(0..20, false);
+    survive(0..seeds(), false);
 }
 
 #[test]
 fn a_thousand_power_cuts_with_a_faulty_meta_store_lose_nothing() {
-    survive(20..40, true);
+    survive(10_000..10_000 + seeds(), true);
+}
+
+/// Seeds of 50 cuts each; a campaign takes more.
+fn seeds() -> u64 {
+    kit::campaign("TRIBUTARY_SIMULATED_SEEDS", 20)
 }
 
 fn survive(seeds: std::ops::Range<u64>, vices: bool) {
