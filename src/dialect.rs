@@ -31,7 +31,7 @@ pub use parse::parse;
 pub use roles::{RoleOption, RoleStatement};
 pub use sequences::{IdentityChange, Qualified, SequenceChange, SequenceOptions, SequenceStatement};
 pub use upkeep::UpkeepStatement;
-pub use write_words::{Overriding, overriding};
+pub use write_words::{MERGE_DEFAULTS, MERGE_NOTHING, Overriding, overriding};
 
 use sqlparser::ast;
 

@@ -19,6 +19,8 @@ pub enum Overriding {
 
 /// Adapts the tokens of one statement.
 pub(super) fn adapt(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {
+    merge_source(tokens);
+    merge_actions(tokens);
     let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
     let begins = [Keyword::INSERT, Keyword::UPDATE, Keyword::DELETE, Keyword::WITH, Keyword::EXPLAIN, Keyword::PREPARE];
     if !first.is_some_and(|first| begins.iter().any(|word| is(first, *word))) {
@@ -83,6 +85,103 @@ pub(super) fn adapt(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {
         tokens.drain(start..end);
     }
     overriding
+}
+
+/// The column by which a clause of MERGE says DO NOTHING.
+pub const MERGE_NOTHING: &str = "\u{1}nothing";
+
+/// The column by which a clause of MERGE says INSERT DEFAULT VALUES.
+pub const MERGE_DEFAULTS: &str = "\u{1}defaults";
+
+/// Puts `DO NOTHING` and `DEFAULT VALUES` of a MERGE into words that are read: columns that no user can name.
+fn merge_actions(tokens: &mut Vec<TokenWithSpan>) {
+    if !is_merge(tokens) {
+        return;
+    }
+    let mut matched = true;
+    let mut at = 0;
+    while at < tokens.len() {
+        let word = |tokens: &[TokenWithSpan], ahead: usize| {
+            let following = tokens[at..].iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
+            following.map(|token| token.token.to_string().to_ascii_uppercase()).nth(ahead).unwrap_or_default()
+        };
+        let (first, second, third) = (word(tokens, 0), word(tokens, 1), word(tokens, 2));
+        let put: Option<(usize, Vec<Token>)> = match (first.as_str(), second.as_str(), third.as_str()) {
+            ("WHEN", "MATCHED", _) => {
+                matched = true;
+                None
+            }
+            ("WHEN", "NOT", "MATCHED") => {
+                matched = false;
+                None
+            }
+            ("DO", "NOTHING", _) if matched => {
+                let column = Token::make_word(MERGE_NOTHING, Some('"'));
+                let number = Token::Number("1".to_owned(), false);
+                let words = [Token::make_keyword("UPDATE"), Token::make_keyword("SET"), column, Token::Eq, number];
+                Some((2, words.to_vec()))
+            }
+            ("DO", "NOTHING", _) => Some((2, insert_of(MERGE_NOTHING))),
+            ("INSERT", "DEFAULT", "VALUES") => Some((3, insert_of(MERGE_DEFAULTS))),
+            _ => None,
+        };
+        if let Some((count, words)) = put
+            && !matches!(tokens[at].token, Token::Whitespace(_))
+        {
+            let mut left = count;
+            let mut end = at;
+            while left > 0 && end < tokens.len() {
+                left -= usize::from(!matches!(tokens[end].token, Token::Whitespace(_)));
+                end += 1;
+            }
+            let span = tokens[at].span;
+            let length = words.len();
+            tokens.splice(at..end, words.into_iter().map(|token| TokenWithSpan { token, span }));
+            at += length;
+        } else {
+            at += 1;
+        }
+    }
+}
+
+/// `INSERT (column) VALUES (1)`.
+fn insert_of(column: &str) -> Vec<Token> {
+    vec![
+        Token::make_keyword("INSERT"),
+        Token::LParen,
+        Token::make_word(column, Some('"')),
+        Token::RParen,
+        Token::make_keyword("VALUES"),
+        Token::LParen,
+        Token::Number("1".to_owned(), false),
+        Token::RParen,
+    ]
+}
+
+fn is_merge(tokens: &[TokenWithSpan]) -> bool {
+    let outer = outer_tokens(tokens);
+    let first = outer.first().map(|&index| &tokens[index]);
+    let begins = [Keyword::MERGE, Keyword::WITH, Keyword::EXPLAIN, Keyword::PREPARE];
+    first.is_some_and(|first| begins.iter().any(|word| is(first, *word)))
+        && outer.iter().any(|&index| is(&tokens[index], Keyword::MERGE))
+}
+
+/// Puts parentheses around a source of MERGE that is a join.
+fn merge_source(tokens: &mut Vec<TokenWithSpan>) {
+    if !is_merge(tokens) {
+        return;
+    }
+    let outer = outer_tokens(tokens);
+    let place = |word| outer.iter().position(|&index| is(&tokens[index], word));
+    let (Some(using), Some(when)) = (place(Keyword::USING), place(Keyword::WHEN)) else { return };
+    let joined = outer.get(using..when).is_some_and(|part| part.iter().any(|&at| is(&tokens[at], Keyword::JOIN)));
+    let on = outer.get(using..when).and_then(|part| part.iter().rposition(|&at| is(&tokens[at], Keyword::ON)));
+    let Some(on) = on.filter(|_| joined) else { return };
+    let (first, last) = (outer[using + 1], outer[using + on]);
+    let like = |token: Token, at: usize| TokenWithSpan { token, span: tokens[at].span };
+    let (close, open) = (like(Token::RParen, last), like(Token::LParen, first));
+    tokens.insert(last, close);
+    tokens.insert(first, open);
 }
 
 /// Indices of the tokens outside all parentheses, blanks left out; of a pair in parentheses both ends.

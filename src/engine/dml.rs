@@ -15,6 +15,7 @@ mod insert;
 pub(super) mod keys;
 mod made_rows;
 mod memory;
+mod merge;
 mod refill;
 mod run;
 mod sink;
@@ -57,6 +58,8 @@ pub(super) enum WriteKind {
     },
     /// Query columns: `_addr`, then the table's if RETURNING wants them.
     Delete,
+    /// Query columns: `_addr` or NULL, the action, then the table's with their new values.
+    Merge,
 }
 
 impl WriteKind {
@@ -66,12 +69,13 @@ impl WriteKind {
             Self::Insert => "INSERT",
             Self::Update { .. } => "UPDATE",
             Self::Delete => "DELETE",
+            Self::Merge => "MERGE",
         }
     }
 
     /// Whether its query's rows come in order of their address.
     fn by_address(self) -> bool {
-        self == Self::Update { joined: true }
+        matches!(self, Self::Update { joined: true } | Self::Merge)
     }
 
     fn tag(self) -> &'static str {
@@ -79,6 +83,7 @@ impl WriteKind {
             Self::Insert => "INSERT 0",
             Self::Update { .. } => "UPDATE",
             Self::Delete => "DELETE",
+            Self::Merge => "MERGE",
         }
     }
 }
@@ -112,9 +117,9 @@ struct Queries {
 /// The write inside a statement, with the CTEs before it.
 fn write_of(sql: &Sql) -> Option<(&Sql, Option<&With>)> {
     match sql {
-        Sql::Insert(_) | Sql::Update(_) | Sql::Delete(_) => Some((sql, None)),
+        Sql::Insert(_) | Sql::Update(_) | Sql::Delete(_) | Sql::Merge(_) => Some((sql, None)),
         Sql::Query(query) => match query.body.as_ref() {
-            SetExpr::Insert(inner) | SetExpr::Update(inner) | SetExpr::Delete(inner) => {
+            SetExpr::Insert(inner) | SetExpr::Update(inner) | SetExpr::Delete(inner) | SetExpr::Merge(inner) => {
                 Some((inner, query.with.as_ref()))
             }
             _ => None,
@@ -216,6 +221,7 @@ fn planned(
         Sql::Insert(insert) => insert::queries(&planner(), insert, with)?,
         Sql::Update(update) => change::update_queries(&planner(), update, with)?,
         Sql::Delete(delete) => change::delete_queries(&planner(), delete, with)?,
+        Sql::Merge(merge) => merge::queries(&planner(), merge, with)?,
         _ => return Err(PgError::internal("a write was not recognised as one")),
     };
     let planner = planner().with_target(Arc::clone(&table));
@@ -224,6 +230,9 @@ fn planned(
     let mut input = planner.plan(Sql::Query(Box::new(queries.input))).map_err(hidden)?;
     if queries.kind.by_address() {
         input = by_address(input)?;
+    }
+    if queries.kind == WriteKind::Merge {
+        refuse_volatile(&input)?;
     }
     let returning = queries.returning.map(|items| {
         for item in &items {
@@ -245,6 +254,15 @@ fn planned(
 fn by_address(input: LogicalPlan) -> Result<LogicalPlan, PgError> {
     let addr = input.schema().columns().into_iter().next().map(|addr| Expression::Column(addr).sort(true, false));
     LogicalPlanBuilder::from(input).sort(addr).and_then(LogicalPlanBuilder::build).map_err(pg::map_error)
+}
+
+/// Conditions of MERGE are asked for the action and for each column: their answers must agree.
+fn refuse_volatile(input: &LogicalPlan) -> Result<(), PgError> {
+    let projection = input.inputs().first().map(|plan| plan.expressions()).unwrap_or_default();
+    if projection.get(1).is_some_and(Expression::is_volatile) {
+        return Err(PgError::unsupported("volatile functions in conditions of MERGE are not supported"));
+    }
+    Ok(())
 }
 
 /// A table named although the statement knows it by an alias.

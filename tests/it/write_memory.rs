@@ -55,6 +55,24 @@ async fn an_update_that_joins_spills_its_rows() {
     assert_eq!(client.error(twice).await.code.as_str(), "21000");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_spills_its_rows() {
+    let database = filled(32 * MIB, PLAIN).await;
+    let mut client = database.connect();
+    let half = ROWS / 2;
+    let merge = format!(
+        "MERGE INTO big USING (SELECT i, i % 7 AS v FROM generate_series({half} + 1, {ROWS} + {half}) AS g(i)) AS n \
+         ON big.id = n.i WHEN MATCHED AND n.v = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET v = 100 \
+         WHEN NOT MATCHED THEN INSERT (id, v) VALUES (n.i, 1)"
+    );
+    assert_eq!(client.ok(&merge).await, [format!("MERGE {ROWS}")]);
+    // Of the half that matched a seventh is gone.
+    let gone = (half + 1..=ROWS).filter(|i| i % 7 == 0).count();
+    let row = client.ok("SELECT count(*), count(*) FILTER (WHERE v = 100), count(DISTINCT id) FROM big").await;
+    let rows = ROWS + half - gone;
+    assert_eq!(row[0], format!("{rows}|{}|{rows}", half - gone));
+}
+
 /// A statement that must keep more than the pool has fails, leaves nothing behind and disturbs nobody.
 async fn refused(database: &Database, statement: &str) {
     let mut client = database.connect();

@@ -10,9 +10,9 @@ use tributary_pg::sqlstate;
 
 use super::assign::{self, ASSIGN};
 use crate::dialect::sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SetExpr, Spanned, Statement as Sql, TableAlias, TableFactor, TableWithJoins, Value, Visit,
-    Visitor, With,
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinConstraint, JoinOperator,
+    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Spanned, Statement as Sql, TableAlias, TableFactor,
+    TableWithJoins, Value, Visit, Visitor, With,
 };
 use crate::dialect::sqlparser::tokenizer::Location;
 use crate::dialect::{Ast, parse};
@@ -273,6 +273,69 @@ pub(super) fn aggregate_call(expr: &impl Visit, aggregate: &dyn Fn(&str) -> bool
         ControlFlow::Break(place) => Some(place),
         ControlFlow::Continue(()) => None,
     }
+}
+
+/// `left AND right`.
+pub(super) fn and(left: Expr, right: Expr) -> Expr {
+    binary(left, BinaryOperator::And, right)
+}
+
+/// A whole number.
+pub(super) fn number(value: i64) -> Expr {
+    Expr::Value(Value::Number(value.to_string(), false).into())
+}
+
+/// `*`.
+pub(super) fn star() -> SelectItem {
+    let query = skeleton("SELECT *");
+    match *query.body {
+        SetExpr::Select(mut select) => select.projection.remove(0),
+        _ => unreachable!("the skeleton is a SELECT"),
+    }
+}
+
+/// A FROM item without joins.
+pub(super) fn alone(relation: TableFactor) -> TableWithJoins {
+    TableWithJoins { relation, joins: Vec::new() }
+}
+
+/// `left [LEFT] JOIN right ON condition`.
+pub(super) fn join(left: TableFactor, right: TableFactor, condition: Expr, outer: bool) -> TableWithJoins {
+    let word = if outer { "LEFT JOIN" } else { "JOIN" };
+    let mut query = skeleton(&format!("SELECT 1 FROM a {word} b ON true"));
+    let SetExpr::Select(select) = query.body.as_mut() else { unreachable!("the skeleton is a SELECT") };
+    let mut table = select.from.remove(0);
+    table.relation = left;
+    for join in &mut table.joins {
+        join.relation = right.clone();
+        match &mut join.join_operator {
+            JoinOperator::Left(JoinConstraint::On(on))
+            | JoinOperator::LeftOuter(JoinConstraint::On(on))
+            | JoinOperator::Join(JoinConstraint::On(on))
+            | JoinOperator::Inner(JoinConstraint::On(on)) => *on = condition.clone(),
+            _ => unreachable!("the skeleton joins ON"),
+        }
+    }
+    table
+}
+
+/// `CASE WHEN condition THEN value ... ELSE otherwise END`; the last alone without conditions.
+pub(super) fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Result<Expr, PgError> {
+    if branches.is_empty() {
+        return Ok(otherwise);
+    }
+    let mut made = expression("CASE WHEN true THEN 1 ELSE 2 END")?;
+    if let Expr::Case { conditions, else_result, .. } = &mut made {
+        let shape = conditions.remove(0);
+        conditions.extend(branches.into_iter().map(|(condition, result)| {
+            let mut branch = shape.clone();
+            branch.condition = condition;
+            branch.result = result;
+            branch
+        }));
+        *else_result = Some(Box::new(otherwise));
+    }
+    Ok(made)
 }
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {

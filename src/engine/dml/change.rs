@@ -95,20 +95,22 @@ pub(super) fn new_row(
     name: &str,
     values: &mut Vec<(i16, Expr)>,
 ) -> Result<Vec<SelectItem>, PgError> {
-    let item = |column: &ColumnObject| {
-        let place = values.iter().position(|(attnum, _)| *attnum == column.attnum);
-        let value = match place.map(|place| values.swap_remove(place).1) {
-            Some(value) if ast::is_default(&value) => ast::default_of(column)?,
-            Some(_) if column.identity == Some('a') => {
-                let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
-                return Err(generated_always(message, column));
-            }
-            Some(value) => ast::assigned(value, column),
-            None => ast::column(name, &column.name),
-        };
-        Ok(ast::named(value, &column.name))
-    };
+    let item = |column: &ColumnObject| Ok(ast::named(set_value(column, name, values)?, &column.name));
     table.live_columns().map(item).collect()
+}
+
+/// A column's value, set or as it was.
+pub(super) fn set_value(column: &ColumnObject, name: &str, values: &mut Vec<(i16, Expr)>) -> Result<Expr, PgError> {
+    let place = values.iter().position(|(attnum, _)| *attnum == column.attnum);
+    match place.map(|place| values.swap_remove(place).1) {
+        Some(value) if ast::is_default(&value) => ast::default_of(column),
+        Some(_) if column.identity == Some('a') => {
+            let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
+            Err(generated_always(message, column))
+        }
+        Some(value) => Ok(ast::assigned(value, column)),
+        None => Ok(ast::column(name, &column.name)),
+    }
 }
 
 /// 428C9 for a value given to GENERATED ALWAYS AS IDENTITY.

@@ -182,6 +182,21 @@ fn named_row(table: &TableObject, row: Vec<Expr>) -> Vec<SelectItem> {
     row.into_iter().zip(table.live_columns()).map(|(expr, column)| ast::named(expr, &column.name)).collect()
 }
 
+/// One row of values for named columns, all without names; `defaults` alone for DEFAULT VALUES.
+pub(super) fn given_values(
+    planner: &Planner<'_>,
+    table: &TableObject,
+    named: &[ObjectName],
+    row: Vec<Expr>,
+    defaults: bool,
+) -> Result<Vec<Expr>, PgError> {
+    let targets = Targets { columns: target_columns(planner, table, named)?, named, overriding: None, planner };
+    if !defaults {
+        targets.check_width(row.len(), |index| row[index].span().start)?;
+    }
+    row_of(table, &targets, row)
+}
+
 /// A query's rows as rows of a table: one column each.
 pub(super) fn rows_of_query(planner: &Planner<'_>, table: &TableObject, source: &Query) -> Result<Query, PgError> {
     let columns = table.live_columns().collect();

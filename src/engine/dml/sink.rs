@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
-use arrow::compute::{CastOptions, cast_with_options, filter_record_batch, interleave_record_batch};
-use arrow::datatypes::{DataType, SchemaRef, UInt64Type};
+use arrow::compute::{CastOptions, cast, cast_with_options, filter_record_batch, interleave_record_batch};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -17,6 +17,7 @@ use tributary_store::Txn;
 use super::keys::{Conflict, Keys};
 use super::made_rows::{Role, schema_for};
 use super::memory::Kept;
+use super::merge;
 use super::{WriteKind, WritePlan};
 use crate::engine::constraints::{RowChecks, schema_name};
 use crate::engine::planner::ReadView;
@@ -103,6 +104,7 @@ impl<'a> Sink<'a> {
             }
             WriteKind::Delete => self.delete(&batch),
             WriteKind::Update { .. } => self.update(txn, &batch),
+            WriteKind::Merge => self.merge(txn, &batch),
         }
     }
 
@@ -204,6 +206,31 @@ impl<'a> Sink<'a> {
         };
         let rows = self.checked(rows)?;
         let conflicts = self.keys.take(&rows, Some(&addrs))?;
+        self.leave_out(conflicts);
+        self.append(txn, rows)
+    }
+
+    fn merge(&mut self, txn: &mut Txn, batch: &RecordBatch) -> Result<(), PgError> {
+        let number = cast(batch.column(1), &DataType::Int64).map_err(arrow_error)?;
+        let chosen = |wanted: &[i64]| -> BooleanArray {
+            number.as_primitive::<Int64Type>().values().iter().map(|action| Some(wanted.contains(action))).collect()
+        };
+        let gone = filter_record_batch(batch, &chosen(&[merge::DELETE, merge::UPDATE])).map_err(arrow_error)?;
+        let addrs = addresses(&gone)?;
+        if self.mark(addrs).true_count() < addrs.len() {
+            return Err(PgError::new(sqlstate::CARDINALITY_VIOLATION, "MERGE command cannot affect row a second time")
+                .hint("Ensure that not more than one source row matches any one target row."));
+        }
+        self.count += chosen(&[merge::DELETE]).true_count();
+        let made = filter_record_batch(batch, &chosen(&[merge::UPDATE, merge::INSERT])).map_err(arrow_error)?;
+        if made.num_rows() == 0 {
+            return Ok(());
+        }
+        // Rows without an address come last: all that this statement removes is gone by then.
+        let replaced = made.column(0).as_primitive::<UInt64Type>().iter();
+        let replaced: UInt64Array = replaced.map(|addr| Some(addr.unwrap_or(u64::MAX - 1))).collect();
+        let rows = self.checked(table_rows(&made, 2, self.checks.schema())?)?;
+        let conflicts = self.keys.take(&rows, Some(&replaced))?;
         self.leave_out(conflicts);
         self.append(txn, rows)
     }
