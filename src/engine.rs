@@ -17,6 +17,7 @@ mod few_rows;
 mod give_way;
 mod limits;
 mod named;
+mod notify;
 mod pg;
 mod planner;
 mod prepared;
@@ -51,12 +52,14 @@ use tributary_store::Store;
 use catalog::shared::SharedCatalog;
 use catalog::{Catalog, CatalogObject, TEMPORARY_PREFIX};
 use dml::KeyTurns;
+use notify::Channels;
 use sequences::Sequences;
 use state_pool::{PooledState, StatePool};
 
 pub use activity::{Activity, CancelReason};
 pub use catalog::verifier::Verifier;
 pub use copy::{CopyChunk, CopyIn, CopyOut};
+pub use notify::Notification;
 pub use prepared::{Outcome, OutputColumn, Portal, PortalState, Prepared};
 pub use row_stream::RowStream;
 pub use session::{Drained, Implicit, Session};
@@ -131,6 +134,7 @@ pub struct Engine {
     activity: Arc<Activity>,
     /// Functions, planners and rules: built once, lent to each statement.
     states: StatePool,
+    channels: Channels,
     catalog: SharedCatalog,
     started_at: SystemTime,
     key_turns: KeyTurns,
@@ -163,6 +167,7 @@ impl Engine {
             config,
             store,
             states: StatePool::new(base_state),
+            channels: Channels::default(),
             started_at: SystemTime::now(),
             key_turns: KeyTurns::default(),
             sequences: Sequences::default(),
@@ -235,6 +240,11 @@ impl Engine {
     /// Stores what is only in memory; for a clean stop.
     pub fn settle(&self) -> Result<(), PgError> {
         self.sequences.settle(&self.store)
+    }
+
+    /// Who listens to what.
+    pub(in crate::engine) fn channels(&self) -> &Channels {
+        &self.channels
     }
 
     /// The store below.

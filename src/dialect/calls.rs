@@ -191,7 +191,11 @@ impl Rewriter<'_> {
                 }
             }
             let typed = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window) && !ordered_set;
-            if typed && positional.len() == list.args.len() {
+            if matches!(name, "json_object_agg" | "jsonb_object_agg") && positional.len() == 2 {
+                // The engine gathers pairs; they become one object at the end.
+                let pair = packed(Kind::Row, "", position, positional);
+                list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(pair))];
+            } else if typed && positional.len() == list.args.len() {
                 for (index, arg) in list.args.iter_mut().enumerate() {
                     let one = packed(Kind::Argument, &format!("{name}/{index}"), position, positional.clone());
                     *arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(one));

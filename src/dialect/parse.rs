@@ -56,6 +56,13 @@ pub(super) fn parse_one(
     {
         first.token = Token::make_keyword("ROLLBACK");
     }
+    // TABLE t is known to sqlparser further in only.
+    if let Some(first) = parser_tokens.first().cloned()
+        && matches!(&first.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("table"))
+    {
+        let spelled = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+        parser_tokens.splice(..1, spelled.map(|token| TokenWithSpan { token, span: first.span }));
+    }
     let overriding = write_words::adapt(&mut parser_tokens);
     super::sequences::order_options(&mut parser_tokens);
     let no_data = super::create_words::adapt(&mut parser_tokens);

@@ -18,6 +18,7 @@ use super::activity::{BackendGuard, BackendState, StatementToken};
 use super::catalog::ddl::{DdlDone, RowWork};
 use super::catalog::{Catalog, SchemaObject, TEMPORARY_PREFIX, lookup_path, stored};
 use super::named::{NamedObjects, PreparedEntry};
+use super::notify::{Mailbox, Notification};
 use super::planner::ReadView;
 use super::prepared::{Dependencies, Outcome, Portal, PortalState, Prepared};
 use super::sequences::SessionSequences;
@@ -65,6 +66,7 @@ pub struct Session {
     pub(super) prepared: HashMap<String, Arc<Prepared>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) named: Arc<Mutex<NamedObjects>>,
+    pub(super) mailbox: Arc<Mutex<Mailbox>>,
     sequences: Arc<Mutex<SessionSequences>>,
     /// What the last DDL statement left to be done with rows.
     row_work: Vec<RowWork>,
@@ -104,6 +106,7 @@ impl Session {
             prepared: HashMap::new(),
             portals: HashMap::new(),
             named: Arc::default(),
+            mailbox: Arc::default(),
             sequences: Arc::default(),
             row_work: Vec::new(),
             notices: Vec::new(),
@@ -252,6 +255,26 @@ impl Session {
     /// Notices alone: what precedes a CommandComplete. Changed settings wait for ReadyForQuery.
     pub fn drain_notices(&mut self) -> Vec<PgError> {
         std::mem::take(&mut self.notices)
+    }
+
+    /// Messages of other sessions and own ones, to be told before ReadyForQuery or while idle. Inside a block they wait.
+    /// An error ends the session: it has not read fast enough.
+    pub fn notifications(&mut self) -> Result<Vec<Arc<Notification>>, PgError> {
+        if self.transaction_status() != TransactionStatus::Idle {
+            return Ok(Vec::new());
+        }
+        self.mailbox().listener().take()
+    }
+
+    /// A future that ends when there are notifications to tell.
+    pub fn notified(&self) -> impl Future<Output = ()> + use<> {
+        let listener = self.mailbox().listener();
+        async move { listener.filled().await }
+    }
+
+    /// What the session wants to hear and has to say.
+    pub(super) fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Settings told in the greeting, in PostgreSQL's order.
@@ -581,6 +604,7 @@ impl Session {
             statement_started_at: SystemTime::now(),
             settings: Arc::clone(&self.settings),
             named: Arc::clone(&self.named),
+            mailbox: Arc::clone(&self.mailbox),
             sequences: Arc::clone(&self.sequences),
         }
     }
@@ -599,9 +623,10 @@ impl Session {
     }
 }
 
-/// Temporary objects end with their session.
+/// Temporary objects end with their session, and nobody listens any more.
 impl Drop for Session {
     fn drop(&mut self) {
+        self.mailbox().leave(self.engine.channels());
         statement::transactions::roll_back(self);
         if self.temporary_schema().is_none() {
             return;

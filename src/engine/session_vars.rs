@@ -15,6 +15,7 @@ use super::Engine;
 use super::activity::Backend;
 use super::catalog::{Catalog, TEMPORARY_PREFIX};
 use super::named::NamedObjects;
+use super::notify::Mailbox;
 use super::sequences::SessionSequences;
 use super::settings::Settings;
 use super::system::SessionNames;
@@ -44,6 +45,8 @@ pub struct SessionVars {
     pub sequences: Arc<Mutex<SessionSequences>>,
     /// Prepared statements and cursors as the views show them.
     pub named: Arc<Mutex<NamedObjects>>,
+    /// LISTEN and NOTIFY of the session.
+    pub(super) mailbox: Arc<Mutex<Mailbox>>,
 }
 
 impl Default for SessionVars {
@@ -60,6 +63,7 @@ impl Default for SessionVars {
             settings: Arc::default(),
             sequences: Arc::default(),
             named: Arc::default(),
+            mailbox: Arc::default(),
         }
     }
 }
@@ -85,6 +89,17 @@ impl SessionVars {
     /// Name of the session's schema for temporary objects.
     pub(crate) fn temporary_schema(&self) -> String {
         format!("{TEMPORARY_PREFIX}{}", self.backend.as_ref().map_or(0, |backend| backend.pid))
+    }
+
+    /// pg_notify.
+    pub(super) fn notify(&self, channel: &str, payload: &str) -> tributary_pg::PgResult<()> {
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner).notify(channel, payload)
+    }
+
+    /// Channels the session listens to.
+    pub(super) fn channels(&self) -> Vec<String> {
+        let mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        mailbox.channels().map(str::to_owned).collect()
     }
 
     /// A setting's value.

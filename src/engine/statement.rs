@@ -5,6 +5,7 @@
 mod create_as;
 pub(super) mod cursors;
 pub(super) mod ddl;
+mod listen;
 pub(super) mod prepare;
 pub(super) mod query;
 mod row_work;
@@ -144,10 +145,9 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
             Sql::Declare { stmts } => cursors::declare(session, stmts, prepared).await,
             Sql::Fetch { name, direction, .. } => cursors::fetch(session, portal, name, direction).await,
             Sql::Close { cursor } => cursors::close(session, cursor),
-            // Accepted, so that clients which always listen or clean up can connect; nothing is delivered yet.
-            Sql::LISTEN { .. } => Ok(Outcome::Done("LISTEN".to_owned())),
-            Sql::UNLISTEN { .. } => Ok(Outcome::Done("UNLISTEN".to_owned())),
-            Sql::NOTIFY { .. } => Ok(Outcome::Done("NOTIFY".to_owned())),
+            Sql::LISTEN { channel } => listen::listen(session, channel),
+            Sql::UNLISTEN { channel } => listen::unlisten(session, channel),
+            Sql::NOTIFY { channel, payload } => listen::notify(session, channel, payload.as_deref()),
             other if ddl::is_ddl(other) => {
                 let outcome = ddl::run(session, other, &prepared.statement.text)?;
                 row_work::run(session, portal).await?;

@@ -72,6 +72,8 @@ impl Isolation {
 pub(super) struct Savepoint {
     pub name: String,
     pub settings: SettingsMark,
+    /// LISTEN and NOTIFY so far.
+    pub messages: usize,
     pub catalog: Option<CatalogChanges>,
     /// Mark in the store's transaction, `None` if that had not begun.
     pub store: Option<tributary_store::Mark>,

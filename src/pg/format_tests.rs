@@ -46,7 +46,62 @@ fn patterns_print_as_postgresql_s() {
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+fn read(function: &str, text: &str, pattern: &str) -> crate::PgResult<String> {
+    let style = style();
+    Ok(match function {
+        "to_number" => NumberPattern::new(pattern)?.read(text)?,
+        "to_date" => DatePattern::new(pattern).read(text)?.date()?.to_string(),
+        _ => DatePattern::new(pattern).read(text)?.instant(&style.time_zone)?.to_string(),
+    })
+}
+
+/// A recorded value as [`read`] gives it: days, microseconds, or a number without what only its scale says.
+fn recorded(function: &str, text: &str) -> String {
+    let style = style();
+    let array =
+        |name: &str| PgValue::from_text(by_name(name).unwrap(), -1, text, &style, 0).unwrap().to_array().unwrap();
+    match function {
+        "to_date" => array("date").as_primitive::<Date32Type>().value(0).to_string(),
+        "to_timestamp" => array("timestamptz").as_primitive::<TimestampMicrosecondType>().value(0).to_string(),
+        _ => text.to_owned(),
+    }
+}
+
+#[test]
+fn texts_are_read_as_postgresql_does() {
+    let data = include_str!("../../tests/data/pg_values/readings.tsv");
+    let mut wrong = Vec::new();
+    for line in data.lines() {
+        let parts: Vec<String> = line.split('\t').map(unescape).collect();
+        let [function, text, pattern, expect] = &parts[..] else { panic!("bad line {line}") };
+        let same = match read(function, text, pattern) {
+            Ok(found) if expect.starts_with("error") => Err(found),
+            Ok(found) if found == recorded(function, expect) => Ok(()),
+            Ok(found) if function == "to_number" && found.parse::<f64>() == expect.parse::<f64>() => Ok(()),
+            Ok(found) => Err(format!("{found}, not {}", recorded(function, expect))),
+            Err(error) if format!("error {} {}", error.code, error.message) == *expect => Ok(()),
+            Err(error) => Err(format!("error {} {}", error.code, error.message)),
+        };
+        if let Err(found) = same {
+            wrong.push(format!("{function} {text:?} {pattern:?}\n  expected {expect:?}\n  found    {found:?}"));
+        }
+    }
+    assert!(data.lines().count() > 200);
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 proptest! {
+    #[test]
+    fn no_pattern_panics_reading(
+        pattern in "[0-9.,SMIPLRGDVEBFHTYCQWJAUOXZadhimswy\" \\\\-]{0,16}", text in "[0-9 .,:+\\-a-zA-Z]{0,20}|\\PC{0,8}",
+    ) {
+        let dates = DatePattern::new(&pattern).read(&text).and_then(|read| read.date());
+        prop_assert!(dates.is_ok() || dates.is_err());
+        if let Ok(numbers) = NumberPattern::new(&pattern) {
+            prop_assert!(numbers.read(&text).is_ok_and(|number| number.len() <= text.len() + 1) || numbers.read(&text).is_err());
+        }
+    }
+
     #[test]
     fn no_pattern_panics(
         pattern in "[0-9.,SMIPLRGDVEBFHTYCQWJAUOXZadhimswy\" \\\\-]{0,16}",

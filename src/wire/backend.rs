@@ -9,12 +9,13 @@ use pgwire::messages::copy::{CopyInResponse, CopyOutResponse};
 use pgwire::messages::data::{FieldDescription, NoData, ParameterDescription, RowDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
 use pgwire::messages::response::{
-    CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, ReadyForQuery, TransactionStatus,
+    CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, NotificationResponse, ReadyForQuery,
+    TransactionStatus,
 };
 use pgwire::messages::startup::{Authentication, NegotiateProtocolVersion, ParameterStatus};
 use tributary_pg::error::{PgError, PgErrorFields, Severity};
 
-use crate::engine::OutputColumn;
+use crate::engine::{Notification, OutputColumn};
 
 /// Appends a message that always fits its own limit.
 fn put(out: &mut BytesMut, message: &impl Message) {
@@ -51,6 +52,11 @@ pub fn plain(out: &mut BytesMut, message: Plain) {
         Plain::EmptyQuery => put(out, &EmptyQueryResponse::new()),
         Plain::CopyDone => put(out, &pgwire::messages::copy::CopyDone::new()),
     }
+}
+
+/// NotificationResponse.
+pub fn notification(out: &mut BytesMut, told: &Notification) {
+    put(out, &NotificationResponse::new(told.pid, told.channel.clone(), told.payload.clone()));
 }
 
 /// CommandComplete.

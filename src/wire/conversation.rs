@@ -128,20 +128,28 @@ impl Conversation {
     /// The next message. Before waiting, what is gathered is not sent: only Flush, Sync and the end of a query do that;
     /// but the statement ends, because between messages there is nothing to cancel.
     async fn receive(&mut self) -> Step<Frontend> {
-        if let Some(incoming) = self.intake.next_now() {
-            return self.open_message(incoming);
-        }
-        self.close_statement();
-        let session_end = self.session_end();
-        let (idle, what, code) = self.idle_limit();
-        tokio::select! {
-            biased;
-            incoming = self.intake.next() => self.open_message(incoming.ok_or(Stop::Ended)?),
-            () = session_end.cancelled() => Err(terminated().into()),
-            () = self.stopping.cancelled() => Err(terminated().into()),
-            () = sleep(idle) => Err(PgError::new(code, format!("terminating connection due to {what} timeout"))
-                .severity(Severity::Fatal)
-                .into()),
+        loop {
+            if let Some(incoming) = self.intake.next_now() {
+                return self.open_message(incoming);
+            }
+            self.close_statement();
+            let session_end = self.session_end();
+            let (idle, what, code) = self.idle_limit();
+            let listens = self.session.transaction_status() == TransactionStatus::Idle;
+            let notified = self.session.notified();
+            tokio::select! {
+                biased;
+                incoming = self.intake.next() => return self.open_message(incoming.ok_or(Stop::Ended)?),
+                () = session_end.cancelled() => return Err(terminated().into()),
+                () = self.stopping.cancelled() => return Err(terminated().into()),
+                () = notified, if listens => {}
+                () = sleep(idle) => {
+                    let message = format!("terminating connection due to {what} timeout");
+                    return Err(PgError::new(code, message).severity(Severity::Fatal).into());
+                }
+            }
+            self.notifications()?;
+            self.flush().await?;
         }
     }
 
@@ -243,6 +251,14 @@ impl Conversation {
         }
     }
 
+    /// Appends what other sessions have said.
+    fn notifications(&mut self) -> Step {
+        for told in self.session.notifications()? {
+            backend::notification(self.out.buffer(), &told);
+        }
+        Ok(())
+    }
+
     /// ReadyForQuery, with changed settings before it. Everything gathered is sent.
     pub(super) async fn ready(&mut self) -> Step {
         self.close_statement();
@@ -253,6 +269,7 @@ impl Conversation {
         for (name, value) in &drained.settings {
             backend::parameter_status(self.out.buffer(), name, value);
         }
+        self.notifications()?;
         let status = self.session.transaction_status().byte();
         backend::ready(self.out.buffer(), status);
         self.flush().await

@@ -39,7 +39,7 @@ pub(in crate::engine) fn engine_name(name: &str) -> &str {
         "every" => "bool_and",
         "variance" => "var_samp",
         "stddev_samp" => "stddev",
-        "json_agg" | "jsonb_agg" => "array_agg",
+        "json_agg" | "jsonb_agg" | "json_object_agg" | "jsonb_object_agg" => "array_agg",
         other => other,
     }
 }
@@ -111,6 +111,8 @@ pub(super) fn finished(scope: &Scope<'_>, name: &str, expr: Expr) -> Result<Type
         "ntile" => Ok(Typed::new(arrow_cast(expr, DataType::Int32), oid::INT4)),
         "json_agg" => kernels::call("list_to_json", vec![scope.typed(expr)?], oid::JSON),
         "jsonb_agg" => kernels::call("list_to_jsonb", vec![scope.typed(expr)?], oid::JSONB),
+        "json_object_agg" => kernels::call("list_to_json_object", vec![scope.typed(expr)?], oid::JSON),
+        "jsonb_object_agg" => kernels::call("list_to_jsonb_object", vec![scope.typed(expr)?], oid::JSONB),
         _ => scope.typed(expr),
     }
 }

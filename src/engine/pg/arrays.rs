@@ -208,7 +208,11 @@ fn expanded(
 pub(super) fn unnested(scope: &Scope<'_>, values: Expr) -> Result<Typed, PgError> {
     let plain = scope.typed(values)?;
     let element = match &plain.expr {
-        Expr::Unnest(list) => element_of(scope.typed(list.expr.as_ref().clone())?.of.oid),
+        Expr::Unnest(list) => {
+            let list = scope.typed(list.expr.as_ref().clone())?;
+            // What comes out of a list of arrays is an array.
+            if list.depth() > 1 { Some(list.of.oid) } else { element_of(list.of.oid) }
+        }
         _ => None,
     };
     Ok(match element {

@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod array;
+mod buckets;
 mod datetime;
 mod fields;
 mod identifiers;
@@ -14,6 +15,7 @@ mod patterns;
 mod regex;
 mod row;
 mod text;
+mod transcendental;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -79,6 +81,8 @@ fn find(code: &str) -> Option<Implementation> {
         .or_else(|| json::find(code))
         .or_else(|| patterns::find(code))
         .or_else(|| identifiers::find(code))
+        .or_else(|| transcendental::find(code))
+        .or_else(|| buckets::find(code))
         .or_else(|| super::aggregates::find(code))
 }
 

@@ -247,6 +247,7 @@ pub(super) async fn discard(session: &mut Session, target: DiscardTarget) -> Res
             session.close_all_prepared();
             session.forget_sequences();
             session.drop_temporary().await?;
+            session.mailbox().unlisten(None);
             "DISCARD ALL"
         }
     };

@@ -51,10 +51,13 @@ pub(in crate::engine) async fn commit(session: &mut Session) -> Result<(), PgErr
     let Some(mut transaction) = session.transaction.take() else { return Ok(()) };
     if let Err(error) = make_durable(&Arc::clone(session.engine()), &mut transaction).await {
         session.settings().undo_to(transaction.settings);
+        session.mailbox().undo_to(0);
         end(session);
         return Err(error);
     }
     session.settings().commit();
+    let pid = session.backend().pid;
+    session.mailbox().commit(session.engine().channels(), pid);
     end(session);
     Ok(())
 }
@@ -87,6 +90,7 @@ async fn make_durable(engine: &Engine, transaction: &mut Transaction) -> Result<
 pub(in crate::engine) fn roll_back(session: &mut Session) {
     if let Some(transaction) = session.transaction.take() {
         session.settings().undo_to(transaction.settings);
+        session.mailbox().undo_to(0);
         end(session);
     }
 }
@@ -250,10 +254,11 @@ fn no_block(session: &mut Session, chain: bool, tag: &str) -> Result<Outcome, Pg
 /// SAVEPOINT.
 pub(super) fn savepoint(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
     let settings = session.settings().mark();
+    let messages = session.mailbox().mark();
     let transaction = block(session, "SAVEPOINT")?;
     let catalog = transaction.catalog.clone();
     let store = transaction.store.as_mut().map(Txn::savepoint);
-    transaction.savepoints.push(Savepoint { name: name.to_owned(), settings, store, catalog });
+    transaction.savepoints.push(Savepoint { name: name.to_owned(), settings, messages, store, catalog });
     Ok(Outcome::Done("SAVEPOINT".to_owned()))
 }
 
@@ -285,8 +290,9 @@ pub(super) fn roll_back_to(session: &mut Session, name: &str) -> Result<Outcome,
         (None, _) => transaction.store = None,
         (Some(_), None) => {}
     }
-    let mark = transaction.savepoints[index].settings;
+    let (mark, messages) = (transaction.savepoints[index].settings, transaction.savepoints[index].messages);
     session.settings().undo_to(mark);
+    session.mailbox().undo_to(messages);
     Ok(Outcome::Done("ROLLBACK".to_owned()))
 }
 

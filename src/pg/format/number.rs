@@ -11,7 +11,7 @@ use crate::sqlstate;
 const FLOAT_DIGITS: i64 = 15;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
+pub(crate) enum Key {
     Comma,
     Point { locale: bool },
     Zero,
@@ -57,7 +57,7 @@ const WORDS: [(&str, Key); 21] = [
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Node {
+pub(crate) enum Node {
     Key(Key),
     Literal(char),
 }
@@ -72,12 +72,12 @@ enum SignPlace {
 /// A number pattern, read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NumberPattern {
-    nodes: Vec<Node>,
-    before: i64,
-    after: i64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) before: i64,
+    pub(crate) after: i64,
     sign_place: SignPlace,
     sign_at: i64,
-    shift: i64,
+    pub(crate) shift: i64,
     zero_start: i64,
     zero_end: i64,
     zero: bool,
@@ -88,9 +88,9 @@ pub struct NumberPattern {
     minus: bool,
     plus: bool,
     bracket: bool,
-    roman: Option<bool>,
+    pub(crate) roman: Option<bool>,
     shifted: bool,
-    exponent: bool,
+    pub(crate) exponent: bool,
 }
 
 #[cold]

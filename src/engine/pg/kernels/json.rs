@@ -282,6 +282,8 @@ fn builders(code: &str) -> Option<Implementation> {
         "jsonb_build_array" | "jsonb_build_array_noargs" => {
             Implementation::lenient(|call, values| built(call, values, true, array))
         }
+        "list_to_json_object" => Implementation::strict(|call, values| gathered(call, values, false)),
+        "list_to_jsonb_object" => Implementation::strict(|call, values| gathered(call, values, true)),
         "list_to_json" => Implementation::strict(|call, values| {
             let style = style_of(call);
             texts(call, values, |row| {
@@ -302,6 +304,38 @@ fn builders(code: &str) -> Option<Implementation> {
         }),
         _ => None,
     }
+}
+
+/// A list of pairs as one object.
+fn gathered(call: &Call<'_>, values: &[ColumnarValue], canonical: bool) -> Result<ColumnarValue, PgError> {
+    let style = style_of(call);
+    texts(call, values, |row| {
+        let list = row.list(0);
+        let pairs = list.as_struct();
+        let mut out = String::from("{ ");
+        for index in 0..pairs.len() {
+            let (key, value) = (pairs.column(0), pairs.column(1));
+            if key.is_null(index) {
+                let message = "field name must not be null";
+                return Err(PgError::new(sqlstate::INVALID_PARAMETER_VALUE, message));
+            }
+            if index > 0 {
+                out.push_str(", ");
+            }
+            let of = |field: usize| super::super::types::of_field(&pairs.fields()[field]).oid;
+            let mut name = String::new();
+            to_json(key, index, of(0), &style, &mut name)?;
+            if name.starts_with('"') {
+                out.push_str(&name);
+            } else {
+                out.push_str(&format!("\"{name}\""));
+            }
+            out.push_str(" : ");
+            to_json(value, index, of(1), &style, &mut out)?;
+        }
+        out.push_str(" }");
+        if canonical { canonical_jsonb(&out).map(Some) } else { Ok(Some(out)) }
+    })
 }
 
 fn built(

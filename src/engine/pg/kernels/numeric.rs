@@ -39,7 +39,7 @@ pub(super) fn ten(power: u32) -> BigInt {
 }
 
 /// 22003.
-fn overflow() -> PgError {
+pub(super) fn overflow() -> PgError {
     PgError::new(sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
 }
 
@@ -457,7 +457,8 @@ fn free_shape(arguments: &[Typed]) -> Result<Field, PgError> {
     Ok(free_field(if is_free(own) { 0 } else { own.1 }))
 }
 
-fn one(
+/// Computes from one numeric argument.
+pub(super) fn one(
     call: &Call<'_>,
     values: &[ColumnarValue],
     compute: impl Fn(&Decimal) -> Result<Decimal, PgError>,
@@ -467,7 +468,8 @@ fn one(
     })
 }
 
-fn two(
+/// Computes from two numeric arguments.
+pub(super) fn two(
     call: &Call<'_>,
     values: &[ColumnarValue],
     compute: impl Fn(&Decimal, &Decimal) -> Result<Decimal, PgError>,

@@ -4,11 +4,17 @@
 //! linear time (back references, look-around) is refused with 0A000. Compiled patterns are kept for the length of a batch.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use arrow::array::{Array, AsArray, ListBuilder, StringViewBuilder};
+use arrow::datatypes::{DataType, Field};
 use regex::{Regex, RegexBuilder};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use super::super::call::over_arrays;
+use super::super::signatures::oid;
+use super::super::types::{PgType, field_over};
 use super::Implementation;
 use super::row::{Row, bools, ints, lenient_texts, text_lists, texts};
 
@@ -335,6 +341,10 @@ fn find_more(code: &str) -> Option<Implementation> {
                 Ok(pattern.captures(row.text(0)).map(|found| groups(&found)))
             })
         }),
+        "regexp_matches" | "regexp_matches_no_flags" => Implementation::shaped(all_matches, |_| {
+            let list = |item: DataType| DataType::List(Arc::new(Field::new("item", item, true)));
+            Ok(field_over("", PgType::plain(oid::TEXT_ARRAY), list(list(DataType::Utf8View)), true))
+        }),
         "regexp_split_to_array"
         | "regexp_split_to_array_no_flags"
         | "regexp_split_to_table"
@@ -348,6 +358,35 @@ fn find_more(code: &str) -> Option<Implementation> {
         }),
         _ => None,
     }
+}
+
+/// Groups of the first match, or of every match with flag g: a list of lists, one a row of the set.
+fn all_matches(
+    call: &super::super::call::Call<'_>,
+    values: &[datafusion::logical_expr::ColumnarValue],
+) -> Result<datafusion::logical_expr::ColumnarValue, PgError> {
+    let mut patterns = Patterns::default();
+    over_arrays(call, values, |arrays, rows| {
+        let mut builder = ListBuilder::new(ListBuilder::new(StringViewBuilder::new()));
+        for index in 0..rows {
+            if arrays.iter().any(|array| array.is_null(index)) {
+                builder.append_null();
+                continue;
+            }
+            let text = |which: usize| arrays[which].as_string_view().value(index);
+            let with = flags(if arrays.len() > 2 { text(2) } else { "" }, true)?;
+            let pattern = patterns.get(text(1), with)?;
+            let limit = if with.global { usize::MAX } else { 1 };
+            for found in pattern.captures_iter(text(0)).take(limit) {
+                for group in groups(&found) {
+                    builder.values().values().append_option(group);
+                }
+                builder.values().append(true);
+            }
+            builder.append(true);
+        }
+        Ok(Arc::new(builder.finish()))
+    })
 }
 
 fn matched(

@@ -39,6 +39,12 @@ pub(super) const FUNCTIONS: &[Definition] = &[
     function("pg_is_other_temp_schema", &[1], "bool", other_temporary_schema),
     function("pg_cancel_backend", &[1], "bool", |scope, args| signal(scope, &args[0], false)).volatile(),
     function("pg_terminate_backend", &[1, 2], "bool", |scope, args| signal(scope, &args[0], true)).volatile(),
+    function("pg_notify", &[2], "void", |scope, row| {
+        scope.vars.notify(text(&row[0])?, text(&row[1])?)?;
+        Ok(Cell::Null)
+    })
+    .volatile(),
+    function("pg_notification_queue_usage", &[0], "float8", |_, _| Ok(0.0.into())).volatile(),
     function("pg_blocking_pids", &[1], "_int4", |_, _| Ok(Cell::List(Vec::new()))),
     function("pg_advisory_unlock_all", &[0], "void", |_, _| Ok("".into())).volatile(),
     function("txid_current", &[0], "int8", transaction_id),

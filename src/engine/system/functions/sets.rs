@@ -17,7 +17,7 @@ use crate::engine::system::rows::Cell;
 const LISTS: &[Definition] = &[
     // Tables have no partitions in PostgreSQL's sense.
     function("pg_partition_ancestors", &[1], "_regclass", |_, _| Ok(Cell::List(Vec::new()))),
-    function("pg_listening_channels", &[0], "_text", |_, _| Ok(Cell::List(Vec::new()))),
+    function("pg_listening_channels", &[0], "_text", |scope, _| Ok(scope.vars.channels().into())),
 ];
 
 /// The list form of a set-returning function of ours.
