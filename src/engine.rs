@@ -15,6 +15,7 @@ mod dml;
 mod explain;
 mod few_rows;
 mod give_way;
+mod idempotency;
 mod limits;
 mod named;
 mod notify;
@@ -138,6 +139,7 @@ pub struct Engine {
     catalog: SharedCatalog,
     started_at: SystemTime,
     key_turns: KeyTurns,
+    tokens: idempotency::LastLook,
     sequences: Sequences,
 }
 
@@ -170,6 +172,7 @@ impl Engine {
             channels: Channels::default(),
             started_at: SystemTime::now(),
             key_turns: KeyTurns::default(),
+            tokens: idempotency::LastLook::default(),
             sequences: Sequences::default(),
         }))
     }

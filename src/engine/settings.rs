@@ -105,6 +105,14 @@ impl Settings {
         Ok(())
     }
 
+    /// The text of a setting, which is empty from now on and stays so whatever is rolled back.
+    pub fn take_text(&mut self, name: &str) -> String {
+        let key = canonical(name);
+        self.undo.retain(|undo| undo.name != key);
+        self.session_start.remove(&key);
+        self.values.remove(&key).unwrap_or_default()
+    }
+
     /// Sets a value the server itself computes (session_authorization, is_superuser, ...), without checks.
     pub fn set_internal(&mut self, name: &str, value: &str) {
         self.store(canonical(name), Some(value.to_owned()), false);
@@ -296,6 +304,24 @@ mod tests {
         settings.set("work_mem", "64kB", true).expect("valid");
         settings.commit();
         assert_eq!(settings.show("WORK_MEM").expect("known"), "1536kB");
+    }
+
+    #[test]
+    fn a_text_that_was_taken_does_not_come_back() {
+        let name = "tributary.idempotency_token";
+        let mut settings = open();
+        settings.set(name, "first", false).expect("valid");
+        settings.commit();
+        let mark = settings.mark();
+        settings.set(name, "second", true).expect("valid");
+        settings.set("work_mem", "64kB", true).expect("valid");
+        assert_eq!(settings.take_text(name), "second");
+        settings.undo_to(mark);
+        settings.commit();
+        assert_eq!(
+            (settings.take_text(name), settings.show("work_mem").expect("known")),
+            (String::new(), "4MB".to_owned())
+        );
     }
 
     #[test]

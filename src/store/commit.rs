@@ -188,6 +188,8 @@ pub(crate) struct Committer {
 struct Group {
     frames: Vec<PendingFrame>,
     accepted: Vec<(Answer, Seq)>,
+    /// Told only when the group is visible: what they lost to may be in it, and who tries again must see it.
+    refused: Vec<(Answer, StoreError)>,
     seals: Vec<(SealedAt, Answer)>,
     meta: Vec<MetaOp>,
     /// Dropped only after the answers: they hold staged files.
@@ -312,7 +314,7 @@ impl Committer {
         if refused.sqlstate == "40001" {
             metrics::counter!("conflicts_total").increment(1);
         }
-        answer.send(Err(refused));
+        group.refused.push((answer, refused));
     }
 
     fn accept(&mut self, shared: &Shared, prepared: &Prepared, group: &mut Group) -> Result<Seq> {
@@ -440,6 +442,9 @@ impl Committer {
         for (answer, seq) in group.accepted {
             answer.send(Ok(seq));
         }
+        for (answer, error) in group.refused {
+            answer.send(Err(error));
+        }
         for (slot, answer) in group.seals {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(sealed_at);
             answer.send(Ok(last_seq));
@@ -458,6 +463,9 @@ impl Committer {
             }
         };
         metrics::counter!("io_errors_total").increment(1);
+        for (answer, error) in group.refused {
+            answer.send(Err(error));
+        }
         let answers = group.accepted.into_iter().map(|(answer, _)| answer);
         for answer in answers.chain(group.seals.into_iter().map(|(_, answer)| answer)) {
             answer.send(Err(error.clone()));

@@ -65,6 +65,8 @@ pub struct StoreConfig {
     pub parts_soft: usize,
     /// Writers are refused when a table has more parts than this.
     pub parts_hard: usize,
+    /// How long an idempotency token is remembered.
+    pub idempotency_retention: Duration,
     /// Directories statements may write backups into. None = nowhere.
     pub backup_dirs: Vec<PathBuf>,
     /// Open a directory on a network file system.
@@ -118,6 +120,7 @@ impl Default for StoreConfig {
             compaction_fan_in: 8,
             parts_soft: 300,
             parts_hard: 1_000,
+            idempotency_retention: Duration::from_secs(7 * 86_400),
             backup_dirs: Vec::new(),
             allow_network_fs: false,
             accept_data_loss: false,
@@ -132,7 +135,7 @@ impl Default for StoreConfig {
 }
 
 /// Keys [`StoreConfig::set`] takes.
-pub const KEYS: [&str; 20] = [
+pub const KEYS: [&str; 21] = [
     "allow_network_fs",
     "backup_dirs",
     "checkpoint_interval",
@@ -144,6 +147,7 @@ pub const KEYS: [&str; 20] = [
     "delta_flush_rows",
     "delta_memory",
     "fan_in",
+    "idempotency_retention",
     "part_max_bytes",
     "part_max_rows",
     "parts_hard",
@@ -178,6 +182,7 @@ impl StoreConfig {
             "delta_flush_rows" => self.delta_flush_rows = parse_count(key, value)?,
             "delta_memory" => self.delta_memory = parse_size(key, value)?,
             "fan_in" => self.compaction_fan_in = to_usize(key, parse_count(key, value)?)?,
+            "idempotency_retention" => self.idempotency_retention = parse_duration(key, value)?,
             "part_max_bytes" => self.part_bytes_max = parse_size(key, value)?,
             "part_max_rows" => self.part_rows_max = parse_count(key, value)?,
             "parts_hard" => self.parts_hard = to_usize(key, parse_count(key, value)?)?,

@@ -111,6 +111,8 @@ pub struct KeySearch<'a> {
     def: &'a KeyDef,
     columns: &'a [Column],
     keys: &'a KeyRows,
+    /// The keys by hash: sections and their filters are then read from front to back.
+    by_hash: Vec<u32>,
     /// Smallest and greatest value of the first column, one row each.
     range: Option<(ArrayRef, ArrayRef)>,
 }
@@ -125,7 +127,10 @@ impl<'a> KeySearch<'a> {
     /// A search for `keys`; `columns` are the table's columns of the key in key order, `leading` the values of the first
     /// one in the rows the keys were made from.
     pub fn new(def: &'a KeyDef, columns: &'a [Column], keys: &'a KeyRows, leading: &ArrayRef) -> Result<Self> {
-        Ok(Self { def, columns, keys, range: range_of(leading)? })
+        let rows = u32::try_from(keys.len()).map_err(|_| StoreError::internal("too many keys for one search"))?;
+        let mut by_hash: Vec<u32> = (0..rows).filter(|row| keys.has_key(*row as usize)).collect();
+        by_hash.sort_unstable_by_key(|row| keys.hash(*row as usize));
+        Ok(Self { def, columns, keys, by_hash, range: range_of(leading)? })
     }
 
     /// Rows of the source with one of the keys: (index of the key, row number), in order of the keys. Rows that `gone`
@@ -146,7 +151,7 @@ impl<'a> KeySearch<'a> {
         }
         let mut candidates = Vec::new();
         for unit in units(source, self.def, self.columns, 0)? {
-            for index in (0..self.keys.len()).filter(|index| self.keys.has_key(*index)) {
+            for index in self.by_hash.iter().map(|index| *index as usize) {
                 let rows = unit.section.rows(self.keys.hash(index)).map(|row| unit.first_row + row);
                 let left = rows_max.saturating_sub(candidates.len()).saturating_add(1);
                 candidates.extend(rows.filter(|row| !gone(*row)).map(|row| (index, row)).take(left));

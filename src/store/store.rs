@@ -511,6 +511,11 @@ impl Store {
         }
     }
 
+    /// How long idempotency tokens are remembered.
+    pub fn idempotency_retention(&self) -> Duration {
+        self.shared().config.idempotency_retention
+    }
+
     /// Why the store takes no more commits, if storage failed.
     pub fn failed(&self) -> Option<StoreError> {
         self.shared().fatal().cloned()

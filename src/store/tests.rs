@@ -8,6 +8,7 @@ mod keys;
 mod kit;
 mod life;
 mod measure;
+mod measure_keys;
 mod simulation;
 mod sweep;
 mod transactions;

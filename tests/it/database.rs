@@ -125,6 +125,7 @@ impl Client {
 
     async fn copy_pieces(&mut self, text: &str, pieces: &[&[u8]]) -> Result<String, PgError> {
         let statement = self.session.parse(text)?.remove(0);
+        self.session.set_alone();
         let prepared = self.session.analyze(statement, &[]).await?;
         let mut portal = self.session.bind(&prepared, Vec::new()).await?;
         let Outcome::CopyIn(mut copy) = self.session.run(&mut portal).await? else { panic!("no COPY FROM: {text}") };

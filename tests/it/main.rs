@@ -11,6 +11,7 @@ mod dml_traps;
 mod examples;
 mod give_way;
 mod harness;
+mod idempotency;
 mod isolation;
 mod keys;
 mod oracle;

@@ -16,9 +16,11 @@ use crate::dialect::{CopyStatement, CopySubject};
 use crate::engine::catalog::{ColumnObject, Relation, TableObject};
 use crate::engine::constraints::{RowChecks, schema_name};
 use crate::engine::dml::{self, keys::Keys};
+use crate::engine::idempotency::Token;
 use crate::engine::pg::map_error;
 use crate::engine::planner::ReadView;
 use crate::engine::session::Session;
+use crate::engine::statement::transactions;
 use crate::engine::store_error::store_error;
 
 /// Rows that are parsed, checked and handed on together.
@@ -42,6 +44,9 @@ pub struct CopyIn {
     /// Line and text of the rows being collected, for CONTEXT.
     lines: Lines,
     rows: u64,
+    /// Its token, and the rows it has loaded before if the token is known.
+    named: Option<Token>,
+    repeated: Option<u64>,
 }
 
 /// Where a column's values come from.
@@ -117,6 +122,11 @@ impl CopyIn {
             None => None,
         };
         let checks = RowChecks::new(&state, &view, &table)?;
+        let mut named = Token::take(session)?;
+        let repeated = match &mut named {
+            Some(named) => named.used(session, table.oid)?,
+            None => None,
+        };
         let keys = Keys::new(&view, &table, schema_name(&view, &table), None, &state.runtime_env().memory_pool)?;
         let nullable = checks.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         Ok(Self {
@@ -131,6 +141,8 @@ impl CopyIn {
             checks,
             keys,
             rows: 0,
+            named,
+            repeated,
             table,
         })
     }
@@ -142,16 +154,44 @@ impl CopyIn {
 
     /// Takes the next bytes, cut anywhere.
     pub async fn push(&mut self, session: &mut Session, bytes: &[u8]) -> Result<(), PgError> {
+        if self.repeated.is_some() {
+            return Ok(());
+        }
         self.reader.push(bytes);
         self.read(session)
     }
 
     /// The data is complete: writes the rest and gives the command tag.
     pub async fn finish(mut self, session: &mut Session) -> Result<String, PgError> {
+        if let (Some(named), Some(rows)) = (&self.named, self.repeated) {
+            session.notice(named.notice());
+            return Ok(format!("COPY {rows}"));
+        }
         self.reader.end_input();
         self.read(session)?;
         self.flush(session)?;
-        Ok(format!("COPY {}", self.rows))
+        match self.named.take() {
+            Some(named) => self.finish_named(session, named).await,
+            None => Ok(format!("COPY {}", self.rows)),
+        }
+    }
+
+    /// Records the token. A COPY that commits by itself does so here: if another was faster with the same token, its data
+    /// is not there to be read again, but it is not needed either.
+    async fn finish_named(&self, session: &mut Session, mut named: Token) -> Result<String, PgError> {
+        named.record(session, self.table.oid, self.rows)?;
+        let done = format!("COPY {}", self.rows);
+        if !session.commits_alone() {
+            return Ok(done);
+        }
+        let Err(error) = transactions::commit(session).await else { return Ok(done) };
+        if error.code == sqlstate::T_R_SERIALIZATION_FAILURE
+            && let Some(rows) = named.used(session, self.table.oid)?
+        {
+            session.notice(named.notice());
+            return Ok(format!("COPY {rows}"));
+        }
+        Err(error)
     }
 
     fn read(&mut self, session: &mut Session) -> Result<(), PgError> {

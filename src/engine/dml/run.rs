@@ -5,16 +5,19 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::made_rows::{Role, over_rows};
 use super::memory::Kept;
 use super::sink::Sink;
-use super::{WritePlan, ast};
+use super::{WriteKind, WritePlan, ast};
 use crate::dialect::sqlparser::ast::{ObjectName, Truncate, TruncateIdentityOption};
 use crate::engine::catalog::{Relation, TableObject};
+use crate::engine::idempotency::Token;
 use crate::engine::planner::ReadView;
 use crate::engine::prepared::{Action, Outcome, Portal};
 use crate::engine::row_stream::RowStream;
@@ -65,13 +68,15 @@ enum Attempt {
 async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
     let engine = Arc::clone(session.engine());
     let token = session.token().clone();
+    let takes = matches!(write.kind, WriteKind::Insert | WriteKind::Merge);
+    let mut named = if takes { Token::take(session)? } else { None };
     let mut turn = None;
     if session.commits_alone() && engine.key_turns().taken(write.table.oid) {
         drop(token.run(async { Ok(engine.key_turns().take(write.table.oid).await) }).await?);
         session.restart_store_transaction();
     }
     for reruns in 0.. {
-        match once(session, portal, write).await? {
+        match once(session, portal, write, named.as_mut()).await? {
             Attempt::Ran(ran) => return Ok(ran),
             Attempt::Raced(error) if !session.commits_alone() || reruns == RERUNS_MAX => return Err(error),
             Attempt::Raced(_) => {}
@@ -86,12 +91,17 @@ async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan) ->
 }
 
 /// Runs a write and, if it commits by itself, commits.
-async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Attempt, PgError> {
+async fn once(
+    session: &mut Session,
+    portal: &mut Portal,
+    write: &WritePlan,
+    named: Option<&mut Token>,
+) -> Result<Attempt, PgError> {
     let raced = |error: PgError| match error.code {
         sqlstate::T_R_SERIALIZATION_FAILURE => Ok(Attempt::Raced(error)),
         _ => Err(error),
     };
-    let ran = match statement(session, portal, write).await {
+    let ran = match statement(session, portal, write, named).await {
         Ok(ran) => ran,
         Err(error) => return raced(error),
     };
@@ -106,11 +116,21 @@ async fn once(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> 
 
 /// Runs a write that belongs to another statement, whose transaction it shares. Gives the number of rows.
 pub(super) async fn written(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<usize, PgError> {
-    Ok(statement(session, portal, write).await?.count)
+    Ok(statement(session, portal, write, None).await?.count)
 }
 
-async fn statement(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
+async fn statement(
+    session: &mut Session,
+    portal: &mut Portal,
+    write: &WritePlan,
+    mut named: Option<&mut Token>,
+) -> Result<Ran, PgError> {
     begin(session, std::slice::from_ref(&write.table), write.kind.verb())?;
+    if let Some(named) = &mut named
+        && let Some(ran) = repeated(session, write, named)?
+    {
+        return Ok(ran);
+    }
     let token = session.token().clone();
     // Everything the statement reads, RETURNING included, is as it was before the statement.
     let view = session.read_view();
@@ -137,6 +157,9 @@ async fn statement(session: &mut Session, portal: &mut Portal, write: &WritePlan
         sink.check_updated_keys()?;
     }
     let (count, rows, kept) = sink.finish(session.store_transaction())?;
+    if let Some(named) = named {
+        named.record(session, write.table.oid, count as u64)?;
+    }
     let outcome = match &write.returning {
         None => Outcome::Done(format!("{} {count}", write.kind.tag())),
         Some(returning) => {
@@ -149,6 +172,18 @@ async fn statement(session: &mut Session, portal: &mut Portal, write: &WritePlan
         }
     };
     Ok(Ran { outcome, count, plan })
+}
+
+/// What a write did when it was sent before under the same token.
+fn repeated(session: &mut Session, write: &WritePlan, named: &mut Token) -> Result<Option<Ran>, PgError> {
+    if write.returning.is_some() {
+        return Err(PgError::unsupported("RETURNING cannot be used with an idempotency token"));
+    }
+    let Some(count) = named.used(session, write.table.oid)? else { return Ok(None) };
+    session.notice(named.notice());
+    let plan = Arc::new(EmptyExec::new(Arc::new(Schema::empty())));
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    Ok(Some(Ran { outcome: Outcome::Done(format!("{} {count}", write.kind.tag())), count, plan }))
 }
 
 /// 25006 in a read-only transaction, but for temporary tables.

@@ -242,6 +242,13 @@ fn own() -> Vec<Definition> {
         own("session_authorization", Kind::Text, Class::Real, "", "Sets the session user name."),
         own("role", Kind::Text, Class::Real, "none", "Sets the current role."),
         own(
+            "tributary.idempotency_token",
+            Kind::Text,
+            Class::Real,
+            "",
+            "Names the next INSERT, COPY or MERGE: sent again under the same name it is not done again.",
+        ),
+        own(
             "roaringbitmap.output_format",
             words(&["bytea", "array"]),
             Class::Real,

@@ -432,3 +432,26 @@ fn a_unique_key_is_added_only_to_the_rows_it_was_checked_against() {
     world.store().flush(TABLE).unwrap();
     world.commit(moved).unwrap();
 }
+
+#[test]
+fn who_is_refused_sees_what_it_lost_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = super::kit::open(dir.path()).unwrap();
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    txn.ddl(object(&store, unique(KeyHash::Xxh3))).unwrap();
+    store.commit(txn).wait().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for id in 0..50 {
+                    let mut txn = store.begin(Isolation::ReadCommitted);
+                    txn.append(TABLE, ids(&[id])).unwrap();
+                    if store.commit(txn).wait().is_err() {
+                        let known = scan(&store.snapshot(), &unique(KeyHash::Xxh3)[0]);
+                        assert!(known.iter().any(|(key, _, _)| *key == [Some(id.to_string())]), "{id} is not there");
+                    }
+                }
+            });
+        }
+    });
+}

@@ -14,10 +14,10 @@ use super::kit::open;
 use crate::sim::SimRandom;
 use crate::{Isolation, Object, Oid, Store, TableLayout};
 
-const EVENTS: Oid = 16_384;
+pub(super) const EVENTS: Oid = 16_384;
 
 /// Twelve columns of an event.
-fn events(order_by: Vec<u32>) -> Object {
+pub(super) fn events(order_by: Vec<u32>) -> Object {
     let text = |name: &str| Arc::new(Field::new(name, DataType::Utf8View, true));
     let number = |name: &str| Arc::new(Field::new(name, DataType::Int64, true));
     let mut layout = TableLayout::new([
@@ -39,7 +39,7 @@ fn events(order_by: Vec<u32>) -> Object {
     Object { oid: EVENTS, kind: b't', name_key, body: b"{}"[..].into(), layout: Some(Arc::new(layout)) }
 }
 
-fn batch(schema: &arrow::datatypes::SchemaRef, first: i64, rows: usize) -> RecordBatch {
+pub(super) fn batch(schema: &arrow::datatypes::SchemaRef, first: i64, rows: usize) -> RecordBatch {
     let mut random = SimRandom::new(first.unsigned_abs());
     let mut numbers = |limit: u64| -> Vec<i64> { (0..rows).map(|_| random.below(limit).cast_signed()).collect() };
     let text = |numbers: Vec<i64>, prefix: &str| -> ArrayRef {
