@@ -7,7 +7,7 @@
 mod input;
 mod output;
 
-use tributary_pg::copy::{CopyDirection, CopyFormat, CopyOptions};
+use tributary_pg::copy::{CopyDirection, CopyOptions};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
@@ -30,9 +30,6 @@ pub(super) async fn run(session: &mut Session, copy: &CopyStatement) -> Result<O
             return Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, "path is outside the allowed directories")
                 .hint("Use COPY FROM STDIN or COPY TO STDOUT; psql's \\copy does."));
         }
-    }
-    if options.format == CopyFormat::Binary {
-        return Err(PgError::unsupported("COPY in binary format is not supported yet"));
     }
     if let Some(encoding) = &options.encoding
         && !matches!(encoding.to_ascii_uppercase().as_str(), "UTF8" | "UTF-8" | "UNICODE")

@@ -3,11 +3,13 @@
 //! Readers take chunks that may split anywhere and hand out rows as slices; writers append rows to a buffer. Both know
 //! nothing of the protocol, files or tables: see the wire for CopyData messages, the engine for defaults and checks.
 
+pub mod binary;
 pub mod fields;
 pub mod options;
 pub mod reader;
 pub mod writer;
 
+pub use binary::BinaryReader;
 pub use fields::CopyRow;
 pub use options::{ColumnChoice, CopyDirection, CopyFormat, CopyHeader, CopyOption, CopyOptions, CopyValue};
 pub use reader::CopyReader;

@@ -1,5 +1,8 @@
 //! COPY FROM and TO: values, defaults, errors with their lines, and nothing kept of a COPY that fails.
 
+use tributary::engine::EngineConfig;
+use tributary_store::StoreConfig;
+
 use crate::database::{Client, Database};
 
 async fn table() -> (Database, Client) {
@@ -142,5 +145,131 @@ async fn statements_that_cannot_work_say_why() {
     ] {
         let error = client.error(statement).await;
         assert_eq!((error.code.as_str(), error.message.as_str()), (code, message), "{statement}");
+    }
+}
+
+/// What PostgreSQL 15.18 writes for the two rows below in binary format.
+const GOLDEN: &str = "\
+    5047434f50590aff0d0a000000000000000000000f00000002000100000004fffffffe000000080000000000000003000000\
+    083ff8000000000000000000077465787420c3a900000001010000000400002279000000080002b583417286080000000c00\
+    02000000000004007b1194ffffffff0000000200ff0000002800000001000000010000001700000003000000010000000400\
+    0000010000000400000002ffffffff0000001011111111222233334444555555555555000000100000000283baec00000000\
+    0200000001000000080000000a0efaf240000f0000000200020000000400000000000000080000000000000000000000087f\
+    f800000000000000000000000000010000000004ffffffff00000008fffffffffff0bdc00000000a0001ffff400000040001\
+    0000000400000007000000000000000c00000000000000000000001700000010000000000000000000000000000000000000\
+    00100000000000000000ffffffff0000000000000008000000141dd75fffffff";
+
+const TYPED: &str = "CREATE TABLE typed (a int2, b int4, c int8, d float8, e text, f bool, g date, h timestamptz, \
+                     i numeric(10,4), j int, k bytea, l int[], m uuid, n interval, o time)";
+
+const TYPED_ROWS: &str = "INSERT INTO typed VALUES (1, -2, 3, 1.5, 'text \u{e9}', true, '2024-02-29', \
+    '2024-02-29 12:34:56.789+00', 123.45, NULL, '\\x00ff', '{1,2,NULL}', '11111111-2222-3333-4444-555555555555', \
+    '1 mon 2 days 03:00:00', '12:00:01'), (2, 0, 0, 'NaN', '', false, '1999-12-31', '1999-12-31 23:59:59+00', -0.0001, \
+    7, '', '{}', '00000000-0000-0000-0000-000000000000', '-1 day', '23:59:59.999999')";
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hex")).collect()
+}
+
+#[tokio::test]
+async fn binary_data_is_postgresqls_both_ways() {
+    let database = Database::new();
+    let mut client = database.connect();
+    client.ok(TYPED).await;
+    client.ok(TYPED_ROWS).await;
+    let copy = "COPY (SELECT * FROM typed ORDER BY a) TO STDOUT (FORMAT binary)";
+    let (data, tag) = client.copy_out_bytes(copy).await.expect("runs");
+    assert_eq!(tag, "COPY 2");
+    assert_eq!(data, bytes_of(GOLDEN));
+    let before = client.ok("SELECT * FROM typed ORDER BY a").await;
+    for size in [1, 7, data.len()] {
+        client.ok("TRUNCATE typed").await;
+        let pieces: Vec<&[u8]> = data.chunks(size).collect();
+        assert_eq!(client.copy_in("COPY typed FROM STDIN BINARY", &pieces).await.expect("loads"), "COPY 2");
+        assert_eq!(client.ok("SELECT * FROM typed ORDER BY a").await, before);
+    }
+    let (data, tag) = client.copy_out_bytes("COPY (SELECT 1 WHERE false) TO STDOUT BINARY").await.expect("runs");
+    assert_eq!((data, tag.as_str()), (bytes_of("5047434f50590aff0d0a000000000000000000ffff"), "COPY 0"));
+}
+
+/// A binary file of rows of `c (a, b, t)`.
+fn binary_file(rows: &[[Option<&[u8]>; 3]]) -> Vec<u8> {
+    let mut out = bytes_of("5047434f50590aff0d0a000000000000000000");
+    for row in rows {
+        out.extend_from_slice(&3_i16.to_be_bytes());
+        for field in row {
+            let length = field.map_or(-1, |field| i32::try_from(field.len()).expect("short"));
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(field.unwrap_or_default());
+        }
+    }
+    out.extend_from_slice(&[0xff, 0xff]);
+    out
+}
+
+#[tokio::test]
+async fn bad_binary_rows_are_named_as_postgresql_does() {
+    let (one, two, minus) = (1_i32.to_be_bytes(), 2_i32.to_be_bytes(), (-2_i32).to_be_bytes());
+    let good: [Option<&[u8]>; 3] = [Some(&one), Some(&two), Some(b"x")];
+    for (rows, code, message, context) in [
+        (
+            vec![good, [Some(&[0, 1]), Some(&two), None]],
+            "08P01",
+            "insufficient data left in message",
+            "line 2, column a",
+        ),
+        (
+            vec![[None, Some(&two), None]],
+            "23502",
+            "null value in column \"a\" of relation \"c\" violates not-null constraint",
+            "line 1",
+        ),
+        (
+            vec![[Some(&one), Some(&minus), None]],
+            "23514",
+            "new row for relation \"c\" violates check constraint \"c_b_check\"",
+            "line 1",
+        ),
+        (vec![good, good], "23505", "duplicate key value violates unique constraint \"c_a_key\"", "line 2"),
+        (
+            vec![[Some(&one), Some(&two), Some(b"\xff")]],
+            "22021",
+            "invalid byte sequence for encoding \"UTF8\": 0xff",
+            "line 1, column t",
+        ),
+        (
+            vec![[Some(&one), Some(&two), Some(b"a\0b")]],
+            "22021",
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+            "line 1, column t",
+        ),
+        (vec![[Some(b"12345"), Some(&two), None]], "22P03", "incorrect binary data format", "line 1, column a"),
+    ] {
+        let (_database, mut client) = table().await;
+        let copy = "COPY c (a, b, t) FROM STDIN (FORMAT binary)";
+        let error = client.copy_in(copy, &[&binary_file(&rows)]).await.expect_err(message);
+        let got = (error.code.as_str(), error.message.as_str(), error.context.clone().unwrap_or_default());
+        assert_eq!(got, (code, message, format!("COPY c, {context}")));
+        assert_eq!(client.ok("SELECT count(*) FROM c").await[0], "0");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_never_ends_is_bounded_by_the_query_pool() {
+    let engine = EngineConfig { query_memory_bytes: 4 << 20, ..EngineConfig::default() };
+    let database = Database::with_engine(StoreConfig::default(), engine);
+    let mut client = database.connect();
+    client.ok("CREATE TABLE c (t text)").await;
+    let piece = vec![b'x'; 1 << 20];
+    for (copy, first) in [
+        ("COPY c FROM STDIN", b"".as_slice()),
+        ("COPY c FROM STDIN CSV", b"\""),
+        ("COPY c FROM STDIN BINARY", &bytes_of("5047434f50590aff0d0a00000000000000000000017fffffff")),
+    ] {
+        let pieces: Vec<&[u8]> = std::iter::once(first).chain((0..100).map(|_| piece.as_slice())).collect();
+        let error = client.copy_in(copy, &pieces).await.expect_err("too long");
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("53200", "out of memory"), "{copy}");
+        assert_eq!(client.copy_in("COPY c FROM STDIN", &[b"fine\n"]).await.expect("loads"), "COPY 1");
     }
 }

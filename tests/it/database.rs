@@ -139,6 +139,12 @@ impl Client {
 
     /// COPY TO STDOUT: all of the data, and the tag.
     pub async fn copy_out(&mut self, text: &str) -> Result<(String, String), PgError> {
+        let (data, tag) = self.copy_out_bytes(text).await?;
+        Ok((String::from_utf8(data).expect("text"), tag))
+    }
+
+    /// The same for data of any kind.
+    pub async fn copy_out_bytes(&mut self, text: &str) -> Result<(Vec<u8>, String), PgError> {
         self.session.begin_statement(text);
         let statement = self.session.parse(text)?.remove(0);
         let prepared = self.session.analyze(statement, &[]).await?;
@@ -151,7 +157,7 @@ impl Client {
         }
         self.session.end_statement();
         self.session.finish(Implicit::Commit).await?;
-        Ok((String::from_utf8(data).expect("text"), copy.tag()))
+        Ok((data, copy.tag()))
     }
 }
 

@@ -8,14 +8,14 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{filter_record_batch, prep_null_mask_filter};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
-use tributary_pg::copy::{CopyOptions, CopyReader};
+use tributary_pg::copy::{BinaryReader, CopyContext, CopyFormat, CopyOptions, CopyReader};
 use tributary_pg::error::PgError;
 use tributary_pg::{InputBuilder, sqlstate, types};
 
 use crate::dialect::{CopyStatement, CopySubject};
 use crate::engine::catalog::{ColumnObject, Relation, TableObject};
 use crate::engine::constraints::{RowChecks, schema_name};
-use crate::engine::dml::{self, keys::Keys};
+use crate::engine::dml::{self, Kept, keys::Keys};
 use crate::engine::idempotency::Token;
 use crate::engine::pg::map_error;
 use crate::engine::planner::ReadView;
@@ -33,7 +33,9 @@ pub struct CopyIn {
     /// Binary format.
     pub binary: bool,
     table: Arc<TableObject>,
-    reader: CopyReader,
+    reader: Reader,
+    /// Pays for bytes that wait for the rest of their row.
+    waiting: Kept,
     builders: Vec<InputBuilder>,
     /// Of each column of the table: the field it comes from, or its default.
     sources: Vec<Source>,
@@ -47,6 +49,90 @@ pub struct CopyIn {
     /// Its token, and the rows it has loaded before if the token is known.
     named: Option<Token>,
     repeated: Option<u64>,
+}
+
+/// The two kinds of input.
+enum Reader {
+    Text(CopyReader),
+    Binary(BinaryReader),
+}
+
+impl Reader {
+    fn context(&self) -> &CopyContext {
+        match self {
+            Self::Text(reader) => reader.context(),
+            Self::Binary(reader) => reader.context(),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Text(reader) => reader.push(bytes),
+            Self::Binary(reader) => reader.push(bytes),
+        }
+    }
+
+    fn buffered(&self) -> usize {
+        match self {
+            Self::Text(reader) => reader.buffered(),
+            Self::Binary(reader) => reader.buffered(),
+        }
+    }
+
+    fn end_input(&mut self) {
+        match self {
+            Self::Text(reader) => reader.end_input(),
+            Self::Binary(reader) => reader.end_input(),
+        }
+    }
+
+    /// Puts the next row's values into the builders, and its line into `lines`; false when there is none.
+    fn read(&mut self, builders: &mut [InputBuilder], lines: &mut Lines) -> Result<bool, PgError> {
+        match self {
+            Self::Text(reader) => read_text(reader, builders, lines),
+            Self::Binary(reader) => read_binary(reader, builders, lines),
+        }
+    }
+}
+
+fn read_text(reader: &mut CopyReader, builders: &mut [InputBuilder], lines: &mut Lines) -> Result<bool, PgError> {
+    let Some(row) = reader.next_row()? else { return Ok(false) };
+    for (index, builder) in builders.iter_mut().enumerate() {
+        match row.field(index) {
+            None => builder.append_null(),
+            Some(text) => {
+                if let Err(error) = builder.append(text) {
+                    let (line, text) = (row.line, text.to_owned());
+                    let name = &reader.columns()[index];
+                    return Err(reader.context().value_error(error, line, name, Some(&text)));
+                }
+            }
+        }
+    }
+    lines.push(row.line, row.raw);
+    Ok(true)
+}
+
+fn read_binary(reader: &mut BinaryReader, builders: &mut [InputBuilder], lines: &mut Lines) -> Result<bool, PgError> {
+    let Some((line, row)) = reader.next_row()? else { return Ok(false) };
+    let mut failed = None;
+    for (index, (builder, field)) in builders.iter_mut().zip(row).enumerate() {
+        match field {
+            None => builder.append_null(),
+            Some(bytes) => {
+                if let Err(error) = builder.append_binary(bytes) {
+                    failed = Some((index, error));
+                    break;
+                }
+            }
+        }
+    }
+    if let Some((index, error)) = failed {
+        let context = format!("{}, column {}", reader.context().line(line), reader.columns()[index]);
+        return Err(error.context(context));
+    }
+    lines.push(line, "");
+    Ok(true)
 }
 
 /// Where a column's values come from.
@@ -103,6 +189,7 @@ impl CopyIn {
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         let style = session.text_style();
         let now_us = view.vars.transaction_started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
+        let binary = options.format == CopyFormat::Binary;
         let builders = columns.iter().map(|column| {
             let ty = types::by_oid(column.type_oid).ok_or_else(|| types::missing_oid(column.type_oid))?;
             InputBuilder::for_type(ty, column.typmod, &style, now_us)
@@ -131,13 +218,17 @@ impl CopyIn {
         let nullable = checks.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         Ok(Self {
             column_count: columns.len(),
-            binary: false,
-            reader: CopyReader::new(options, &table.name, names)?,
+            binary,
+            reader: match binary {
+                true => Reader::Binary(BinaryReader::new(&table.name, names)),
+                false => Reader::Text(CopyReader::new(options, &table.name, names)?),
+            },
+            waiting: Kept::new(&state.runtime_env().memory_pool, "a row of COPY"),
             builders: builders.collect::<Result<_, PgError>>()?,
             sources,
             schema: Arc::new(Schema::new(nullable.collect::<Vec<_>>())),
             condition,
-            lines: Lines { with_text: !checks.is_empty(), ..Lines::default() },
+            lines: Lines { with_text: !binary && !checks.is_empty(), ..Lines::default() },
             checks,
             keys,
             rows: 0,
@@ -158,7 +249,9 @@ impl CopyIn {
             return Ok(());
         }
         self.reader.push(bytes);
-        self.read(session)
+        self.read(session)?;
+        // What is left is the beginning of a row.
+        self.waiting.keep(self.reader.buffered())
     }
 
     /// The data is complete: writes the rest and gives the command tag.
@@ -197,21 +290,9 @@ impl CopyIn {
     fn read(&mut self, session: &mut Session) -> Result<(), PgError> {
         loop {
             while self.lines.numbers.len() < BATCH_ROWS {
-                let Some(row) = self.reader.next_row()? else { return Ok(()) };
-                for (index, builder) in self.builders.iter_mut().enumerate() {
-                    match row.field(index) {
-                        None => builder.append_null(),
-                        Some(text) => {
-                            if let Err(error) = builder.append(text) {
-                                let line = row.line;
-                                let text = text.to_owned();
-                                let name = &self.reader.columns()[index];
-                                return Err(self.reader.context().value_error(error, line, name, Some(&text)));
-                            }
-                        }
-                    }
+                if !self.reader.read(&mut self.builders, &mut self.lines)? {
+                    return Ok(());
                 }
-                self.lines.push(row.line, row.raw);
             }
             self.flush(session)?;
         }
@@ -242,7 +323,11 @@ impl CopyIn {
             }
         };
         if let Some((row, error)) = self.checks.first_failure(&rows)? {
-            let line = self.reader.context().line_text(self.lines.numbers[row], self.lines.text_of(row).as_bytes());
+            let (context, number) = (self.reader.context(), self.lines.numbers[row]);
+            let line = match self.lines.with_text {
+                true => context.line_text(number, self.lines.text_of(row).as_bytes()),
+                false => context.line(number),
+            };
             return Err(error.context(line));
         }
         let first = self.keys.row_count();

@@ -4,7 +4,8 @@ use std::fmt;
 
 use arrow::array::RecordBatch;
 use datafusion::logical_expr::LogicalPlan;
-use tributary_pg::copy::{CopyOptions, CopyWriter};
+use tributary_pg::binary::BinaryEncoder;
+use tributary_pg::copy::{CopyFormat, CopyOptions, CopyWriter, binary};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 use tributary_pg::text::{ColumnText, TextPrinter};
@@ -30,11 +31,17 @@ pub struct CopyOut {
     pub binary: bool,
     rows: RowStream,
     left: Option<RecordBatch>,
-    printers: Vec<TextPrinter>,
+    format: Format,
     columns: Vec<ColumnText>,
-    writer: CopyWriter,
     started: bool,
+    ended: bool,
     count: u64,
+}
+
+/// How values and rows are written.
+enum Format {
+    Text(Vec<TextPrinter>, CopyWriter),
+    Binary(Vec<BinaryEncoder>),
 }
 
 /// Some rows of a COPY TO, as bytes; `ends` are the offsets at which rows end: one CopyData message each.
@@ -68,19 +75,26 @@ impl CopyOut {
         let plan = query::analyzed(&state, plan)?;
         let described = crate::engine::pg::output_columns(&plan);
         let style = session.text_style();
-        let printers = described.iter().map(|column| TextPrinter::for_field(&column.field, &style));
-        let printers = printers.collect::<Result<Vec<_>, _>>()?;
-        let names = described.into_iter().map(|column| column.name).collect();
-        let writer = CopyWriter::new(options, relation, names)?;
+        let column_count = described.len();
+        let binary = options.format == CopyFormat::Binary;
+        let format = if binary {
+            let encoders = described.iter().map(|column| BinaryEncoder::for_field(&column.field));
+            Format::Binary(encoders.collect::<Result<_, _>>()?)
+        } else {
+            let printers = described.iter().map(|column| TextPrinter::for_field(&column.field, &style));
+            let printers = printers.collect::<Result<Vec<_>, _>>()?;
+            let names = described.into_iter().map(|column| column.name).collect();
+            Format::Text(printers, CopyWriter::new(options, relation, names)?)
+        };
         Ok(Self {
-            column_count: printers.len(),
-            binary: false,
+            column_count,
+            binary,
             rows: query::start(session, plan).await?,
             left: None,
-            columns: printers.iter().map(|_| ColumnText::new()).collect(),
-            printers,
-            writer,
+            columns: (0..column_count).map(|_| ColumnText::new()).collect(),
+            format,
             started: false,
+            ended: false,
             count: 0,
         })
     }
@@ -88,9 +102,20 @@ impl CopyOut {
     /// The next rows, `None` at the end.
     pub async fn next(&mut self, session: &mut Session) -> Result<Option<CopyChunk>, PgError> {
         let mut chunk = CopyChunk::default();
-        if !std::mem::replace(&mut self.started, true) && self.writer.write_header(&mut chunk.bytes) {
-            chunk.ends.push(chunk.bytes.len());
-            return Ok(Some(chunk));
+        if self.ended {
+            return Ok(None);
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            match &self.format {
+                Format::Text(_, writer) => {
+                    if writer.write_header(&mut chunk.bytes) {
+                        chunk.ends.push(chunk.bytes.len());
+                        return Ok(Some(chunk));
+                    }
+                }
+                // Goes out with the first row.
+                Format::Binary(_) => binary::write_header(&mut chunk.bytes),
+            }
         }
         let token = session.token().clone();
         let batch = loop {
@@ -98,19 +123,33 @@ impl CopyOut {
                 Some(batch) if batch.num_rows() > 0 => break batch,
                 _ => match token.run(self.rows.next()).await? {
                     Some(batch) => self.left = Some(batch),
-                    None => return Ok(None),
+                    None => {
+                        self.ended = true;
+                        if let Format::Binary(_) = self.format {
+                            binary::write_trailer(&mut chunk.bytes);
+                            chunk.ends.push(chunk.bytes.len());
+                            return Ok(Some(chunk));
+                        }
+                        return Ok(None);
+                    }
                 },
             }
         };
         let count = batch.num_rows().min(CHUNK_ROWS);
         let rows = batch.slice(0, count);
         self.left = Some(batch.slice(count, batch.num_rows() - count));
-        for ((printer, column), text) in self.printers.iter().zip(rows.columns()).zip(&mut self.columns) {
+        for (index, (column, text)) in rows.columns().iter().zip(&mut self.columns).enumerate() {
             text.clear();
-            printer.print(column, text)?;
+            match &self.format {
+                Format::Text(printers, _) => printers[index].print(column, text)?,
+                Format::Binary(encoders) => encoders[index].encode(column, text)?,
+            }
         }
         for row in 0..count {
-            self.writer.write_row(&self.columns, row, &mut chunk.bytes);
+            match &self.format {
+                Format::Text(_, writer) => writer.write_row(&self.columns, row, &mut chunk.bytes),
+                Format::Binary(_) => binary::write_row(&self.columns, row, &mut chunk.bytes),
+            }
             chunk.ends.push(chunk.bytes.len());
         }
         self.count += count as u64;

@@ -31,6 +31,11 @@ impl Kept {
         self.reservation.try_grow(bytes).map_err(map_error)
     }
 
+    /// Keeps exactly these bytes from now on, or 53200.
+    pub(in crate::engine) fn keep(&self, bytes: usize) -> Result<(), PgError> {
+        self.reservation.try_resize(bytes).map_err(map_error)
+    }
+
     /// Takes the bytes of rows.
     pub(in crate::engine) fn rows(&self, rows: &RecordBatch) -> Result<(), PgError> {
         self.grow(rows.columns().iter().map(array_bytes).sum())

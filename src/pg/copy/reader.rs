@@ -122,6 +122,11 @@ impl CopyReader {
         self.buffer.extend_from_slice(chunk);
     }
 
+    /// Bytes taken and not read yet.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
     /// Says that no more bytes come.
     pub fn end_input(&mut self) {
         self.input_ended = true;
