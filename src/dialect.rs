@@ -8,6 +8,7 @@ mod calls;
 mod copy;
 mod create_words;
 mod expressions;
+mod fetch;
 pub mod forms;
 mod from_functions;
 pub mod names;
@@ -62,6 +63,17 @@ pub enum Ast {
     Own(OwnStatement),
 }
 
+/// Where FETCH goes from the row the cursor is on. `i64::MAX` is to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchTo {
+    /// So many rows on, all of them; back when negative.
+    Forward(i64),
+    /// To the row of that number, from the end when negative.
+    Absolute(i64),
+    /// To the row so many on.
+    Relative(i64),
+}
+
 /// Statements sqlparser rejects or takes for something else.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OwnStatement {
@@ -77,6 +89,15 @@ pub enum OwnStatement {
     Reset(Option<String>),
     /// `SET CONSTRAINTS ...`: nothing is deferred, so nothing happens.
     SetConstraints,
+    /// FETCH, or MOVE, which only passes the rows.
+    Fetch {
+        /// The cursor.
+        name: String,
+        /// Where it goes.
+        to: FetchTo,
+        /// MOVE.
+        moves: bool,
+    },
     /// CREATE, ALTER, DROP ROLE, and membership.
     Role(RoleStatement),
     /// CREATE, ALTER SEQUENCE, and identity columns.

@@ -104,6 +104,9 @@ fn own_statement(tokens: &[TokenWithSpan], text: &str) -> Result<Option<OwnState
     if let Some(statement) = super::upkeep::parse(&words, text)? {
         return Ok(Some(OwnStatement::Upkeep(statement)));
     }
+    if let Some(fetch) = super::fetch::parse(&words, text)? {
+        return Ok(Some(fetch));
+    }
     let own = match (word(0).as_str(), word(1).as_str()) {
         ("COPY", _) => match super::copy::parse(&words, text)? {
             Some(copy) => OwnStatement::Copy(Box::new(copy)),

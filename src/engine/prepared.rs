@@ -102,8 +102,30 @@ pub struct Portal {
     /// The query's plan with the parameters in it, as the optimizer left it.
     pub(super) optimized: Option<LogicalPlan>,
     pub(super) rows: Option<RowStream>,
+    /// The row a cursor is on, from 1; 0 is before the first.
+    pub(super) position: i64,
+    /// Rows a cursor keeps, if it keeps any.
+    pub(super) kept: Option<Kept>,
+    /// WITH HOLD.
+    pub(super) hold: bool,
+    /// Its transaction has committed: it lives until it is closed.
+    pub(super) held: bool,
+    /// BINARY.
+    pub(super) binary: bool,
     /// Rows of a batch not yet given out.
     pub(super) left: Option<RecordBatch>,
+}
+
+/// Rows that a cursor has read and may need again.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// May be read backwards.
+    pub scroll: bool,
+    pub batches: Vec<RecordBatch>,
+    pub count: usize,
+    pub bytes: usize,
+    /// The query has no more.
+    pub ended: bool,
 }
 
 impl Portal {
@@ -116,6 +138,11 @@ impl Portal {
             parameters,
             optimized: None,
             rows: None,
+            position: 0,
+            kept: None,
+            hold: false,
+            held: false,
+            binary: false,
             left: None,
         }
     }

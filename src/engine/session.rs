@@ -413,12 +413,21 @@ impl Session {
 
     /// Drops a portal and stops its query; unknown names are fine.
     pub fn close_portal(&mut self, name: &str) -> bool {
+        self.named().cursors.remove(name);
         self.portals.remove(name).is_some()
     }
 
-    /// Sync outside a block: all portals end.
+    /// CLOSE ALL: all portals end.
     pub fn close_all_portals(&mut self) {
         self.portals.clear();
+        self.named().cursors.clear();
+    }
+
+    /// The end of a transaction: only cursors that a committed one holds live on.
+    pub fn close_transaction_portals(&mut self) {
+        self.portals.retain(|_, portal| portal.held);
+        let mut named = self.named();
+        named.cursors.retain(|name, _| self.portals.contains_key(name));
     }
 
     /// Tells the client something beside the result.

@@ -59,6 +59,7 @@ pub(super) fn analyze(session: &mut Session, statement: Statement, declared: &[u
 
 fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -> Result<Analysis, PgError> {
     match &statement.ast {
+        Ast::Own(OwnStatement::Fetch { name, moves: false, .. }) => cursors::analyze_fetch(session, name),
         Ast::Own(_) => Ok(Analysis::utility()),
         Ast::Sql(sql) => match sql.as_ref() {
             write if dml::writes(write) => dml::analyze(session, write, &statement.text, declared),
@@ -68,7 +69,6 @@ fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -
             Sql::Query(_) => query::analyze(session, sql, &statement.text, declared),
             Sql::ShowVariable { variable } => settings::analyze_show(variable),
             Sql::Execute { name, .. } => prepare::analyze_execute(session, name.as_ref()),
-            Sql::Fetch { name, .. } => cursors::analyze_fetch(session, name),
             Sql::Set(_)
             | Sql::StartTransaction { .. }
             | Sql::Commit { .. }
@@ -117,6 +117,7 @@ pub(super) async fn run(session: &mut Session, portal: &mut Portal) -> Result<Ou
 
 async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared) -> Result<Outcome, PgError> {
     match &prepared.statement.ast {
+        Ast::Own(OwnStatement::Fetch { name, to, moves }) => cursors::fetch(session, portal, name, *to, *moves).await,
         Ast::Own(own) => run_own(session, own).await,
         Ast::Sql(sql) => match sql.as_ref() {
             write if dml::writes(write) => dml::run(session, portal).await,
@@ -143,7 +144,6 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
             Sql::Execute { name, parameters, .. } => prepare::execute(session, portal, name.as_ref(), parameters).await,
             Sql::Deallocate { name, .. } => prepare::deallocate(session, name),
             Sql::Declare { stmts } => cursors::declare(session, stmts, prepared).await,
-            Sql::Fetch { name, direction, .. } => cursors::fetch(session, portal, name, direction).await,
             Sql::Close { cursor } => cursors::close(session, cursor),
             Sql::LISTEN { channel } => listen::listen(session, channel),
             Sql::UNLISTEN { channel } => listen::unlisten(session, channel),
@@ -167,6 +167,7 @@ async fn run_own(session: &mut Session, own: &OwnStatement) -> Result<Outcome, P
         OwnStatement::Reset(name) => settings::reset(session, name.as_deref()),
         OwnStatement::Role(statement) => ddl::run_role(session, statement),
         OwnStatement::Sequence(statement) => ddl::run_sequence(session, statement),
+        OwnStatement::Fetch { .. } => Err(PgError::internal("FETCH needs a portal")),
         OwnStatement::SetConstraints => Ok(Outcome::Done("SET CONSTRAINTS".to_owned())),
         OwnStatement::Empty => Ok(Outcome::Empty),
         OwnStatement::Do(body) if body.trim().is_empty() => Ok(Outcome::Done("DO".to_owned())),

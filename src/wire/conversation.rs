@@ -219,7 +219,7 @@ impl Conversation {
             self.report(error.into()).await?;
         }
         if self.session.transaction_status() == TransactionStatus::Idle {
-            self.session.close_all_portals();
+            self.session.close_transaction_portals();
         }
         self.ready().await
     }

@@ -1,43 +1,50 @@
-//! DECLARE, FETCH, CLOSE: portals with SQL names, read forward.
+//! DECLARE, FETCH, MOVE, CLOSE: portals with SQL names.
+//!
+//! A cursor that only reads forward streams, like any portal. One that was declared with SCROLL or WITH HOLD keeps the rows
+//! it has read (they are bounded), so it can be read backwards and outlive its transaction.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::Schema;
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
 use super::Analysis;
-use crate::dialect::sqlparser::ast::{CloseCursor, Declare, FetchDirection, Ident, Statement as Sql, Value};
-use crate::dialect::{Ast, Statement};
-use crate::engine::prepared::{Outcome, Portal, Prepared};
+use crate::dialect::names::folded;
+use crate::dialect::sqlparser::ast::{CloseCursor, Declare, Statement as Sql};
+use crate::dialect::{Ast, FetchTo, Statement};
+use crate::engine::named::CursorEntry;
+use crate::engine::prepared::{Kept, Outcome, Portal, Prepared};
 use crate::engine::row_stream::RowStream;
 use crate::engine::session::Session;
 use crate::engine::transaction::TransactionStatus;
 
+/// Bytes of rows one cursor may keep. Reason: they stay in memory until it is closed.
+const KEPT_BYTES_MAX: usize = 256 << 20;
+
+/// Rows asked of the query at a time while they are kept.
+const BATCH_ROWS: usize = 8_192;
+
 /// FETCH returns the cursor's columns.
-pub(super) fn analyze_fetch(session: &mut Session, name: &Ident) -> Result<Analysis, PgError> {
-    let portal = session.portal(&name.value).map_err(|_| unknown(name))?;
+pub(super) fn analyze_fetch(session: &mut Session, name: &str) -> Result<Analysis, PgError> {
+    let portal = session.portal(name).map_err(|_| unknown(name))?;
     Ok(Analysis { columns: portal.prepared.columns.clone(), ..Analysis::utility() })
 }
 
-/// DECLARE c CURSOR FOR query.
+/// DECLARE c [BINARY] [[NO] SCROLL] CURSOR [WITH HOLD] FOR query.
 pub(super) async fn declare(session: &mut Session, stmts: &[Declare], outer: &Prepared) -> Result<Outcome, PgError> {
-    let [Declare { names, for_query: Some(query), hold, scroll, .. }] = stmts else {
-        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "syntax error in DECLARE"));
-    };
-    let Some(name) = names.first() else {
-        return Err(PgError::new(sqlstate::SYNTAX_ERROR, "syntax error in DECLARE"));
-    };
-    if *hold == Some(true) || *scroll == Some(true) {
-        return Err(PgError::unsupported("WITH HOLD and SCROLL cursors are not supported"));
-    }
-    if session.transaction_status() == TransactionStatus::Idle {
+    let syntax = || PgError::new(sqlstate::SYNTAX_ERROR, "syntax error in DECLARE");
+    let [Declare { names, for_query: Some(query), hold, scroll, binary, .. }] = stmts else { return Err(syntax()) };
+    let name = names.first().map(folded).ok_or_else(syntax)?;
+    let (hold, scroll, binary) = (*hold == Some(true), *scroll == Some(true), *binary == Some(true));
+    if !hold && session.transaction_status() == TransactionStatus::Idle {
         return Err(crate::engine::transaction::needs_block("DECLARE CURSOR"));
     }
-    if session.has_portal(&name.value) {
-        return Err(PgError::new(sqlstate::DUPLICATE_CURSOR, format!("cursor \"{}\" already exists", name.value)));
+    if session.has_portal(&name) {
+        return Err(PgError::new(sqlstate::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
     }
     let inner = Statement {
         ast: Ast::Sql(Box::new(Sql::Query(query.clone()))),
@@ -47,54 +54,179 @@ pub(super) async fn declare(session: &mut Session, stmts: &[Declare], outer: &Pr
     let prepared = Arc::new(super::analyze(session, inner, &[])?);
     let mut portal = session.bind(&prepared, Vec::new()).await?;
     Box::pin(session.run(&mut portal)).await?;
-    session.store_portal(&name.value, portal)?;
+    portal.hold = hold;
+    portal.binary = binary;
+    portal.kept = (scroll || hold).then(|| Kept { scroll, ..Kept::default() });
+    session.store_portal(&name, portal)?;
+    let entry = CursorEntry {
+        statement: outer.statement.text.to_string(),
+        holdable: hold,
+        binary,
+        scrollable: scroll,
+        created_at: SystemTime::now(),
+    };
+    session.named().cursors.insert(name, entry);
     Ok(Outcome::Done("DECLARE CURSOR".to_owned()))
 }
 
-/// FETCH [n | ALL] [FROM] c, forward only.
+/// FETCH and MOVE.
 pub(super) async fn fetch(
     session: &mut Session,
     portal: &mut Portal,
-    name: &Ident,
-    direction: &FetchDirection,
+    name: &str,
+    to: FetchTo,
+    moves: bool,
 ) -> Result<Outcome, PgError> {
-    let rows_max = rows_wanted(direction)?;
-    let mut cursor = session.take_portal(&name.value).map_err(|_| unknown(name))?;
-    let rows = collect(session, &mut cursor, rows_max).await;
-    let schema = cursor.prepared.columns.as_ref().map(|columns| {
-        Arc::new(Schema::new(columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>()))
-    });
-    session.store_portal(&name.value, cursor)?;
-    let rows = rows?;
+    let mut cursor = session.take_portal(name).map_err(|_| unknown(name))?;
+    let read = read(session, &mut cursor, to).await;
+    let (schema, binary) = (schema_of(&cursor), cursor.binary);
+    session.store_portal(name, cursor)?;
+    let rows = read?;
+    if moves {
+        let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
+        return Ok(Outcome::Done(format!("MOVE {count}")));
+    }
     let schema = rows.first().map(RecordBatch::schema).or(schema).ok_or_else(|| unknown(name))?;
     let batch = concat_batches(&schema, &rows).map_err(|error| PgError::internal(error.to_string()))?;
     portal.rows = Some(RowStream::of_batch(batch));
+    if binary && portal.result_formats.is_empty() {
+        portal.result_formats = vec![1];
+    }
     Ok(Outcome::Rows("FETCH"))
 }
 
-async fn collect(session: &mut Session, cursor: &mut Portal, rows_max: usize) -> Result<Vec<RecordBatch>, PgError> {
-    let mut rows = Vec::new();
-    let mut wanted = rows_max;
-    while wanted > 0 {
+fn schema_of(cursor: &Portal) -> Option<SchemaRef> {
+    let columns = cursor.prepared.columns.as_ref()?;
+    Some(Arc::new(Schema::new(columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>())))
+}
+
+/// Moves the cursor and gives the rows it passed.
+async fn read(session: &mut Session, cursor: &mut Portal, to: FetchTo) -> Result<Vec<RecordBatch>, PgError> {
+    if cursor.kept.is_some() {
+        return read_kept(session, cursor, to).await;
+    }
+    let position = cursor.position;
+    // How many rows to pass, and whether only the last of them counts.
+    let (passed, last_only) = match to {
+        FetchTo::Forward(count) if count > 0 => (count, false),
+        FetchTo::Absolute(place) if place > position => (place - position, true),
+        FetchTo::Relative(count) if count > 0 => (count, true),
+        FetchTo::Forward(0) | FetchTo::Relative(0) | FetchTo::Absolute(0) if position == 0 => return Ok(Vec::new()),
+        _ => return Err(backward()),
+    };
+    let (mut rows, mut seen) = (Vec::new(), 0);
+    while seen < passed {
+        let wanted = usize::try_from(passed - seen).unwrap_or(usize::MAX);
         let Some(batch) = session.fetch(cursor, wanted).await? else { break };
-        wanted -= batch.num_rows();
+        seen += batch.num_rows() as i64;
+        if last_only {
+            rows.clear();
+        }
         rows.push(batch);
+    }
+    cursor.position = position.saturating_add(if seen < passed { seen + 1 } else { seen });
+    if last_only {
+        let last = |batch: &RecordBatch| batch.slice(batch.num_rows() - 1, 1);
+        return Ok(if seen < passed { Vec::new() } else { rows.iter().map(last).collect() });
     }
     Ok(rows)
 }
 
-fn rows_wanted(direction: &FetchDirection) -> Result<usize, PgError> {
-    let count = |value: &Value| match value {
-        Value::Number(number, _) => number.parse::<usize>().map_err(|_| backward()),
-        _ => Err(PgError::new(sqlstate::SYNTAX_ERROR, "syntax error in FETCH")),
+/// The same over rows that are kept: 0 is before the first row, one more than there are rows is behind the last.
+async fn read_kept(session: &mut Session, cursor: &mut Portal, to: FetchTo) -> Result<Vec<RecordBatch>, PgError> {
+    let position = cursor.position;
+    let target = match to {
+        FetchTo::Forward(count) | FetchTo::Relative(count) => position.saturating_add(count),
+        FetchTo::Absolute(place) => place,
     };
-    match direction {
-        FetchDirection::Next | FetchDirection::Forward { limit: None } => Ok(1),
-        FetchDirection::Count { limit } => count(&limit.value),
-        FetchDirection::Forward { limit: Some(limit) } => count(&limit.value),
-        FetchDirection::All | FetchDirection::ForwardAll => Ok(usize::MAX),
-        _ => Err(backward()),
+    keep(session, cursor, if matches!(to, FetchTo::Absolute(..0)) { i64::MAX } else { target }).await?;
+    let Some(kept) = &cursor.kept else { return Ok(Vec::new()) };
+    let count = kept.count as i64;
+    let place = match to {
+        FetchTo::Absolute(place @ ..0) => (count + 1).saturating_add(place),
+        _ => target,
     }
+    .clamp(0, count + 1);
+    let stays = place == position && (1..=count).contains(&place);
+    if !kept.scroll && (place < position || stays) {
+        return Err(backward());
+    }
+    let (first, last) = match to {
+        FetchTo::Forward(rows) if rows > 0 => (position + 1, place.min(count)),
+        FetchTo::Forward(rows) if rows < 0 => (place.max(1), position - 1),
+        _ => (place, if place <= count { place } else { 0 }),
+    };
+    let mut rows = rows_between(kept, first.max(1), last);
+    if matches!(to, FetchTo::Forward(rows) if rows < 0) {
+        rows = turned(rows)?;
+    }
+    cursor.position = place;
+    Ok(rows)
+}
+
+/// Reads on until so many rows are kept, or all there are.
+async fn keep(session: &mut Session, cursor: &mut Portal, wanted: i64) -> Result<(), PgError> {
+    loop {
+        let Some(kept) = &cursor.kept else { return Ok(()) };
+        if kept.ended || kept.count as i64 >= wanted {
+            return Ok(());
+        }
+        let batch = session.fetch(cursor, BATCH_ROWS).await?;
+        let Some(kept) = cursor.kept.as_mut() else { return Ok(()) };
+        match batch {
+            None => kept.ended = true,
+            Some(batch) => {
+                kept.bytes += batch.get_array_memory_size();
+                if kept.bytes > KEPT_BYTES_MAX {
+                    let message = format!("a cursor keeps at most {} MB of rows", KEPT_BYTES_MAX >> 20);
+                    let error = PgError::new(sqlstate::CONFIGURATION_LIMIT_EXCEEDED, message);
+                    return Err(error.hint("Declare it without SCROLL and WITH HOLD: then it keeps none."));
+                }
+                kept.count += batch.num_rows();
+                kept.batches.push(batch);
+            }
+        }
+    }
+}
+
+/// Keeps all rows of the cursors that outlive the transaction about to commit.
+pub(in crate::engine) async fn hold(session: &mut Session) -> Result<(), PgError> {
+    let names: Vec<String> = session.portals.iter().filter(|(_, one)| one.hold).map(|(name, _)| name.clone()).collect();
+    for name in names {
+        let mut cursor = session.take_portal(&name)?;
+        let kept = keep(session, &mut cursor, i64::MAX).await;
+        cursor.held = kept.is_ok();
+        session.store_portal(&name, cursor)?;
+        kept?;
+    }
+    Ok(())
+}
+
+/// Rows by number, from 1, both ends included.
+fn rows_between(kept: &Kept, first: i64, last: i64) -> Vec<RecordBatch> {
+    let mut rows = Vec::new();
+    let mut before = 0_i64;
+    for batch in &kept.batches {
+        let here = batch.num_rows() as i64;
+        let (from, to) = ((first - 1 - before).max(0), (last - before).min(here));
+        if from < to {
+            rows.push(batch.slice(from as usize, (to - from) as usize));
+        }
+        before += here;
+    }
+    rows
+}
+
+/// The same rows, last first.
+fn turned(rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, PgError> {
+    let internal = |error: arrow::error::ArrowError| PgError::internal(error.to_string());
+    rows.into_iter()
+        .rev()
+        .map(|batch| {
+            let indices = UInt64Array::from_iter_values((0..batch.num_rows() as u64).rev());
+            take_record_batch(&batch, &indices).map_err(internal)
+        })
+        .collect()
 }
 
 fn backward() -> PgError {
@@ -110,15 +242,12 @@ pub(super) fn close(session: &mut Session, cursor: &CloseCursor) -> Result<Outco
             Ok(Outcome::Done("CLOSE CURSOR ALL".to_owned()))
         }
         CloseCursor::Specific { name } => {
-            if session.close_portal(&name.value) {
-                Ok(Outcome::Done("CLOSE CURSOR".to_owned()))
-            } else {
-                Err(unknown(name))
-            }
+            let name = folded(name);
+            if session.close_portal(&name) { Ok(Outcome::Done("CLOSE CURSOR".to_owned())) } else { Err(unknown(&name)) }
         }
     }
 }
 
-fn unknown(name: &Ident) -> PgError {
-    PgError::new(sqlstate::INVALID_CURSOR_NAME, format!("cursor \"{}\" does not exist", name.value))
+fn unknown(name: &str) -> PgError {
+    PgError::new(sqlstate::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
 }

@@ -48,6 +48,10 @@ pub(in crate::engine) async fn commit(session: &mut Session) -> Result<(), PgErr
         roll_back(session);
         return Err(error);
     }
+    if let Err(error) = super::cursors::hold(session).await {
+        roll_back(session);
+        return Err(error);
+    }
     let Some(mut transaction) = session.transaction.take() else { return Ok(()) };
     if let Err(error) = make_durable(&Arc::clone(session.engine()), &mut transaction).await {
         session.settings().undo_to(transaction.settings);
@@ -96,7 +100,7 @@ pub(in crate::engine) fn roll_back(session: &mut Session) {
 }
 
 fn end(session: &mut Session) {
-    session.close_all_portals();
+    session.close_transaction_portals();
     session.backend().update(|status| status.transaction_started_at = None);
 }
 
