@@ -115,6 +115,8 @@ pub(crate) struct WriteSet {
     pub(crate) objects: BTreeMap<Oid, ObjectWrite>,
     pub(crate) puts: BTreeMap<(Space, Arc<[u8]>), PutWrite>,
     pub(crate) tables_read: BTreeMap<Oid, Seq>,
+    /// Tables that must be unchanged at commit, whatever the level.
+    pub(crate) tables_held: BTreeMap<Oid, Seq>,
     pub(crate) spaces_read: BTreeMap<Space, Seq>,
     next_private: u32,
 }
@@ -466,6 +468,15 @@ impl Txn {
     pub fn note_read(&mut self, table: Oid) {
         let seq = self.snapshot.seq;
         self.writes.tables_read.entry(table).or_insert(seq);
+    }
+
+    /// Requires at commit, at any level, that nobody else has changed the table since the snapshot: what was found out
+    /// about all of its rows then still holds. A table this transaction has made is nobody else's.
+    pub fn hold(&mut self, table: Oid) {
+        if self.snapshot.table(table).is_some() {
+            let seq = self.snapshot.seq;
+            self.writes.tables_held.entry(table).or_insert(seq);
+        }
     }
 
     /// Notes that a key space was read, as [`Txn::note_read`].

@@ -30,6 +30,10 @@ pub(crate) fn validate(shared: &Shared, prepared: &Prepared, state: &Snapshot) -
     if prepared.txn.isolation == Isolation::Serializable {
         check_reads(prepared, state)?;
     }
+    let changed = |(oid, seq): (&Oid, &u64)| state.table(*oid).is_none_or(|table| table.last_change > *seq);
+    if prepared.txn.writes.tables_held.iter().any(changed) {
+        return Err(StoreError::conflict(UPDATE));
+    }
     let mut ops = Vec::new();
     for (oid, write) in &prepared.txn.writes.objects {
         ops.push(Op::Ddl { oid: *oid, object: write.object.clone() });

@@ -5,6 +5,7 @@ mod catalog;
 mod copy;
 mod crash;
 mod database;
+mod ddl_rows;
 mod demo;
 mod dml;
 mod dml_traps;

@@ -35,7 +35,7 @@ pub(super) async fn run(session: &mut Session, portal: &mut Portal) -> Result<()
             RowWork::Fill { table: oid, attnum } => fill(session, &*table(oid)?, attnum).await?,
             RowWork::Rewrite(rewrite) => {
                 let table = table(rewrite.before.oid)?;
-                session.store_transaction().note_read(table.oid);
+                session.store_transaction().hold(table.oid);
                 dml::rewrite(session, portal, &table, &rewrite).await?;
             }
             RowWork::NotNull { table: oid, attnum } => not_null(session, &catalog, &*table(oid)?, attnum).await?,
@@ -96,7 +96,7 @@ async fn fill(session: &mut Session, table: &TableObject, attnum: i16) -> Result
 
 async fn not_null(session: &mut Session, catalog: &Catalog, table: &TableObject, attnum: i16) -> Result<(), PgError> {
     let Some(column) = table.column_by_attnum(attnum) else { return Ok(()) };
-    session.store_transaction().note_read(table.oid);
+    session.store_transaction().hold(table.oid);
     let (name, from) = (quote_ident(&column.name), full_name(catalog, table));
     let text = format!("SELECT 1 FROM {from} WHERE {name} IS NULL LIMIT 1");
     if first_row(session, table, &text).await?.is_none() {
@@ -111,7 +111,7 @@ async fn not_null(session: &mut Session, catalog: &Catalog, table: &TableObject,
 async fn check(session: &mut Session, catalog: &Catalog, table: &TableObject, oid: u32) -> Result<(), PgError> {
     let Some(constraint) = table.constraints.iter().find(|constraint| constraint.oid == oid) else { return Ok(()) };
     let Some(expression) = &constraint.expression else { return Ok(()) };
-    session.store_transaction().note_read(table.oid);
+    session.store_transaction().hold(table.oid);
     let from = full_name(catalog, table);
     let text = format!("SELECT 1 FROM {from} WHERE NOT ({expression}) LIMIT 1");
     if first_row(session, table, &text).await?.is_none() {
@@ -130,7 +130,7 @@ async fn key(
     table: &TableObject,
     index: &IndexObject,
 ) -> Result<(), PgError> {
-    session.store_transaction().note_read(table.oid);
+    session.store_transaction().hold(table.oid);
     let columns: Vec<&str> = index
         .columns
         .iter()

@@ -416,7 +416,10 @@ impl Ddl<'_> {
         if let Some(text) = column.default.clone() {
             let expr = super::parsed(&text)?;
             self.host.check_default(&expr, ty.oid, typmod).map_err(|error| match error.code {
-                sqlstate::DATATYPE_MISMATCH | sqlstate::CANNOT_COERCE => PgError::new(
+                sqlstate::DATATYPE_MISMATCH
+                | sqlstate::CANNOT_COERCE
+                | sqlstate::INVALID_TEXT_REPRESENTATION
+                | sqlstate::INVALID_DATETIME_FORMAT => PgError::new(
                     sqlstate::DATATYPE_MISMATCH,
                     format!("default for column \"{name}\" cannot be cast automatically to type {}", ty.display),
                 ),
