@@ -41,6 +41,7 @@ mod key;
 mod key_check;
 mod key_probe;
 mod key_section;
+mod live;
 mod manifest;
 mod map;
 mod meta;

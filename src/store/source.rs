@@ -8,11 +8,13 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
+use arrow::buffer::BooleanBuffer;
 use roaring::RoaringBitmap;
 
 use crate::ColumnId;
 use crate::delta::Delta;
 use crate::error::{Result, StoreError};
+use crate::live::LiveMasks;
 use crate::object::Column;
 use crate::part::{Encoded, Part};
 use crate::zone::{ColumnSummary, Zones};
@@ -41,15 +43,16 @@ pub struct Source {
     number: u32,
     pub(crate) body: Body,
     pub(crate) deletes: Option<Arc<RoaringBitmap>>,
+    live: LiveMasks,
 }
 
 impl Source {
     pub(crate) fn part(number: u32, part: Arc<Part>, deletes: Option<Arc<RoaringBitmap>>) -> Self {
-        Self { number, body: Body::Part(part), deletes }
+        Self { number, body: Body::Part(part), deletes, live: LiveMasks::default() }
     }
 
     pub(crate) fn delta(number: u32, delta: Arc<Delta>, deletes: Option<Arc<RoaringBitmap>>) -> Self {
-        Self { number, body: Body::Delta(delta), deletes }
+        Self { number, body: Body::Delta(delta), deletes, live: LiveMasks::default() }
     }
 
     /// The number that, shifted left by 32 and joined with a row number, is the row's `_addr`.
@@ -81,6 +84,15 @@ impl Source {
     /// Row numbers that are deleted; None = none.
     pub fn deletes(&self) -> Option<&RoaringBitmap> {
         self.deletes.as_deref()
+    }
+
+    /// The rows of a part's chunk that are not deleted, as a mask that is made once; None = all, or a delta, whose chunks
+    /// change while it grows.
+    pub fn live_mask(&self, chunk: usize) -> Option<BooleanBuffer> {
+        if !self.is_part() {
+            return None;
+        }
+        self.live.of(self.deletes.as_ref()?, self.chunks(), chunk)
     }
 
     /// Whether this is a part on disk (a delta generation otherwise).
@@ -160,6 +172,6 @@ impl Source {
     }
 
     pub(crate) fn with_deletes(&self, deletes: Option<Arc<RoaringBitmap>>) -> Self {
-        Self { deletes, ..self.clone() }
+        Self { number: self.number, body: self.body.clone(), deletes, live: LiveMasks::default() }
     }
 }

@@ -22,10 +22,14 @@ use datafusion::physical_expr::expressions::{
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use roaring::RoaringBitmap;
 
-use super::row_source::Values;
+use super::prune::Slice;
+use super::row_source::{RowSource, Values};
 
 /// An infallible conjunct runs over all rows of the granule while at least one row in this many is left.
 const FULL_EVALUATION_SHARE: usize = 8;
+
+/// Slices of fewer rows do not make a mask of their chunk.
+const MASKED_ROWS_MIN: usize = 512;
 
 /// Rows a dynamic filter looks at before its use is judged.
 const DYNAMIC_TRIAL_ROWS: usize = 4 * 8_192;
@@ -197,8 +201,19 @@ impl Selection {
     }
 }
 
-/// The rows of a granule that are not deleted.
-pub(crate) fn live_rows(deletes: Option<&RoaringBitmap>, first_row: u64, rows: usize) -> Selection {
+/// The rows of a slice that are not deleted. A whole granule takes them from the mask of its chunk, which outlives the
+/// statement; a few rows are cheaper to look up.
+pub(crate) fn live_rows(source: &dyn RowSource, slice: Slice) -> Selection {
+    let (first, rows) = (slice.first as usize, slice.rows as usize);
+    if rows >= MASKED_ROWS_MIN
+        && let Some(mask) = source.live_mask(slice.chunk as usize)
+    {
+        return Selection::new(mask.slice(first, rows));
+    }
+    rows_not_in(source.deletes(), source.chunk(slice.chunk as usize).0 + first as u64, rows)
+}
+
+fn rows_not_in(deletes: Option<&RoaringBitmap>, first_row: u64, rows: usize) -> Selection {
     let Some(deletes) = deletes else { return Selection::All };
     // A source holds fewer than 2^32 rows: delete vectors are 32 bit.
     let (Ok(first), Ok(last)) = (u32::try_from(first_row), u32::try_from(first_row + rows as u64 - 1)) else {

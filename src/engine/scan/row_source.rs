@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::{FilterPredicate, take};
 use datafusion::common::{Result, ScalarValue};
 use roaring::RoaringBitmap;
@@ -105,6 +106,10 @@ pub(crate) trait RowSource: Debug + Send + Sync {
     fn zones(&self, column: usize) -> Option<Zones>;
     /// Bounds of the whole source.
     fn summary(&self, column: usize) -> Option<Summary>;
+    /// The rows of a chunk that are not deleted, if that is at hand as a mask.
+    fn live_mask(&self, _chunk: usize) -> Option<BooleanBuffer> {
+        None
+    }
     /// Live rows with one of the keys; `None` if they are more than `rows_max`, or it cannot tell.
     fn key_rows(&self, _search: &KeySearch<'_>, _rows_max: usize) -> Result<Option<Vec<u32>>> {
         Ok(None)

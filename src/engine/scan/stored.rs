@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::nullif;
 use datafusion::common::{Result, ScalarValue};
 use roaring::RoaringBitmap;
@@ -86,6 +87,11 @@ impl RowSource for StoredSource {
             _ => nullif(&zones.max, &zones.nan).ok()?,
         };
         Some(Zones { min: zones.min, max, null_count: Arc::new(zones.null_count) })
+    }
+
+    fn live_mask(&self, chunk: usize) -> Option<BooleanBuffer> {
+        // Rows the transaction itself has deleted are not in the store's masks.
+        if self.deletes.is_some() { None } else { self.source.live_mask(chunk) }
     }
 
     fn key_rows(&self, search: &KeySearch<'_>, rows_max: usize) -> Result<Option<Vec<u32>>> {

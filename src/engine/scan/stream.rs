@@ -138,9 +138,8 @@ impl ScanStream {
         self.figures.granules_read.add(1);
         let table = Arc::clone(&self.scan.table);
         let source = table.sources[slice.source as usize].as_ref();
-        let (chunk_first, _) = source.chunk(slice.chunk as usize);
         let rows = slice.rows as usize;
-        let live = live_rows(source.deletes(), chunk_first + u64::from(slice.first), rows);
+        let live = live_rows(source, slice);
         let clip = self.clip.clone();
         let live = match clip.select(source, slice, |column| self.load(slice, column))? {
             Some(mask) => live.and(mask),

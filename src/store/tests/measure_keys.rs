@@ -200,3 +200,42 @@ fn measure_keys_single_row_commits() {
         println!("{clients} clients: {per_second:.0} keyed single-row commits/s");
     }
 }
+
+#[test]
+#[ignore = "prints figures"]
+fn measure_live_masks() {
+    let rows = 2_000_000u32;
+    let mut random = SimRandom::new(3);
+    let deletes: RoaringBitmap = (0..rows).filter(|_| random.chance(10)).collect();
+    let chunks: Vec<crate::Chunk> = (0..rows.div_ceil(65_536))
+        .map(|chunk| {
+            let first = chunk * 65_536;
+            crate::Chunk { first_row: u64::from(first), rows: (rows - first).min(65_536) as usize }
+        })
+        .collect();
+    let masks = crate::live::LiveMasks::default();
+    for what in ["first", "later"] {
+        let started = Instant::now();
+        let mut live = 0;
+        for (index, chunk) in chunks.iter().enumerate() {
+            let mask = masks.of(&deletes, &chunks, index).unwrap();
+            for first in (0..chunk.rows).step_by(8_192) {
+                live += mask.slice(first, 8_192.min(chunk.rows - first)).count_set_bits();
+            }
+        }
+        println!("masks of {rows} rows, {} deleted, {what} scan: {:?} ({live} live)", deletes.len(), started.elapsed());
+    }
+    let started = Instant::now();
+    let mut live = 0;
+    for first in (0..rows).step_by(8_192) {
+        let last = (first + 8_191).min(rows - 1);
+        let mut bytes = vec![0xffu8; 1_024];
+        if deletes.range_cardinality(first..=last) > 0 {
+            deletes
+                .range(first..=last)
+                .for_each(|row| bytes[(row - first) as usize / 8] &= !(1 << ((row - first) % 8)));
+        }
+        live += bytes.iter().map(|byte| byte.count_ones()).sum::<u32>();
+    }
+    println!("the same walked granule by granule: {:?} ({live} bits set)", started.elapsed());
+}
