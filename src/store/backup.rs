@@ -148,6 +148,7 @@ impl Writing<'_> {
             seq: copied.seq,
             wal_start: log_start(),
             base: copied.seq,
+            increments: 0,
             digest,
             previous_seq: copied.seq,
             previous_wal_start: log_start(),

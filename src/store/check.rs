@@ -15,6 +15,7 @@ use crate::dump;
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
 use crate::frame::{FrameKind, FrameView};
+use crate::increment;
 use crate::meta::{MetaOpener, OPEN_TIMEOUT, Watched, caught};
 use crate::op::{Frame, decode_payload};
 use crate::part::PartPlace;
@@ -99,25 +100,31 @@ impl Report {
         self.note(file, &error.to_string(), true);
     }
 
-    /// Reads every dump; gives the one the state is built from.
+    /// Reads every dump and increment; gives the state the log is put on.
     fn dumps(&mut self, place: &PartPlace, checkpoint: Option<&Checkpoint>) -> Result<Option<dump::Dump>> {
         let disk = place.disk.as_ref();
-        let mut base = None;
-        for seq in dump::dumps(disk, &place.data_dir)? {
-            match dump::read(disk, &place.data_dir, seq) {
-                Ok(dump) if checkpoint.is_some_and(|c| c.base == seq && c.digest != dump.digest) => {
-                    self.note(&format!("ckpt/{seq}.base"), "its digest is not the one of CHECKPOINT", true);
-                }
-                // A dump newer than CHECKPOINT was being written when the server stopped.
-                Ok(dump) if checkpoint.is_none_or(|c| seq <= c.base) => base = Some(dump),
-                Ok(_) => self.note(&format!("ckpt/{seq}.base"), "newer than CHECKPOINT", false),
-                Err(error) => self.damage(&format!("ckpt/{seq}.base"), &error),
+        let limit = checkpoint.map_or(Seq::MAX, |checkpoint| checkpoint.seq);
+        let chain = increment::newest(disk, &place.data_dir, limit)?;
+        for (file, error) in &chain.damaged {
+            self.damage(file, error);
+        }
+        // What is newer than CHECKPOINT was being written when the server stopped.
+        let (bases, increments) = (dump::dumps(disk, &place.data_dir)?, increment::increments(disk, &place.data_dir)?);
+        let newer = bases.into_iter().map(|seq| (seq, "base")).chain(increments.into_iter().map(|seq| (seq, "inc")));
+        for (seq, kind) in newer.filter(|(seq, _)| *seq > limit) {
+            self.note(&format!("ckpt/{seq}.{kind}"), "newer than CHECKPOINT", false);
+        }
+        match (&chain.dump, checkpoint) {
+            (None, _) => self.note("ckpt", "no dump verifies", true),
+            (Some(dump), Some(checkpoint)) if dump.seq == checkpoint.seq && dump.digest != checkpoint.digest => {
+                self.note("ckpt", "its digest is not the one of CHECKPOINT", true);
             }
+            (Some(dump), Some(checkpoint)) if dump.seq < checkpoint.seq => {
+                self.note("ckpt", &format!("reaches commit {} of {}", dump.seq, checkpoint.seq), true);
+            }
+            _ => {}
         }
-        if base.is_none() {
-            self.note("ckpt", "no dump verifies", true);
-        }
-        Ok(base)
+        Ok(chain.dump)
     }
 
     /// The log that is kept for the older dump must verify too.

@@ -13,10 +13,18 @@ use crate::error::{Result, StoreError};
 use crate::flush::flush_table;
 use crate::format::Checkpoint;
 use crate::frame::Position;
-use crate::state::{Retired, entries};
+use crate::increment::{Increment, Since, increment_path, increments};
+use crate::snapshot::Snapshot;
+use crate::state::{Retired, digest, entries};
 use crate::store::Shared;
 use crate::{Oid, Seq, dump, wal};
 
+/// Increments after a base before the next base.
+const INCREMENTS_MAX: u32 = 64;
+/// More keys than this go into a base at once.
+const INCREMENT_KEYS_MAX: usize = 1_000_000;
+/// Bytes of increments that are always worth keeping.
+const INCREMENT_BYTES_MIN: u64 = 16 << 20;
 /// Old segments that wait to become new ones.
 const RECYCLED_MAX: usize = 2;
 
@@ -52,33 +60,72 @@ pub(crate) fn checkpoint(shared: &Arc<Shared>, small: SmallDeltas) -> Result<Seq
             Err(error) => return Err(error),
         }
     }
-    let snapshot = shared.published_and_handed_on();
+    let (snapshot, since, taken) = shared.published_and_handed_on();
+    match finish(shared, &snapshot, since, wal_start) {
+        Ok(next) => {
+            shared.meta.changes().settle(taken);
+            let mut last = shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+            let swept_to = std::mem::replace(&mut last.sealed_seq, sealed_seq);
+            drop(last);
+            sweep(shared, &next, swept_to)?;
+            Ok(next.seq)
+        }
+        Err(error) => {
+            shared.meta.changes().put_back(taken);
+            Err(error)
+        }
+    }
+}
+
+/// Makes the metadata durable, writes increment and dump, and points CHECKPOINT at them.
+fn finish(shared: &Arc<Shared>, snapshot: &Snapshot, since: Option<Since>, wal_start: Position) -> Result<Checkpoint> {
     let applied = shared.meta.checkpoint(shared)?;
     if applied < snapshot.seq {
         return Err(StoreError::internal("the meta store is behind after its checkpoint"));
     }
-    let all = entries(&snapshot)?;
+    let all = entries(snapshot)?;
     let disk = shared.disk.as_ref();
     let data_dir = &shared.config.data_dir;
-    let digest = dump::write(disk, data_dir, snapshot.seq, wal_start, &all)?;
-    let wal_written = shared.committer().wal.written;
-    let mut last = shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-    let next = Checkpoint {
-        seq: snapshot.seq,
+    let wal_written = shared.committer_written();
+    // A copy: whoever asks for the age of the checkpoint must not wait for files. Only one checkpoint runs at a time.
+    let mut last = shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let seq = snapshot.seq;
+    let digest = digest(&all);
+    let mut next = Checkpoint {
+        seq,
         wal_start,
-        base: snapshot.seq,
+        base: last.checkpoint.base,
+        increments: last.checkpoint.increments + 1,
         digest,
-        previous_seq: last.checkpoint.base,
+        previous_seq: last.checkpoint.seq,
         previous_wal_start: last.checkpoint.wal_start,
     };
+    let since = since.filter(|since| since.seq < seq && since.keys.len() <= INCREMENT_KEYS_MAX);
+    let incremental = since.is_some();
+    if let Some(since) = since {
+        let changes = Increment::of(&since.keys, &all);
+        let increment = Increment { from: since.seq, seq, wal_start, digest, changes };
+        last.increment_bytes += increment.write(disk, data_dir)?;
+    }
+    // Two bases of this life first: then each interval is in two files, and any one of them may be lost.
+    let due = !incremental
+        || last.bases < 2
+        || next.increments >= INCREMENTS_MAX
+        || last.increment_bytes > INCREMENT_BYTES_MIN.max(last.base_bytes / 2);
+    if due {
+        dump::write(disk, data_dir, seq, wal_start, &all)?;
+        let path = dump::dump_path(data_dir, seq);
+        last.base_bytes = at("stat", &path, disk.open(&path).and_then(|file| file.size()))?;
+        last.increment_bytes = 0;
+        last.bases = if incremental { last.bases + 1 } else { 1 };
+        (next.base, next.increments) = (seq, 0);
+    }
     next.write(disk, data_dir)?;
-    let swept_to = std::mem::replace(&mut last.sealed_seq, sealed_seq);
     last.checkpoint = next;
     last.at = shared.clock.monotonic();
     last.wal_written = wal_written;
-    drop(last);
-    sweep(shared, &next, swept_to)?;
-    Ok(next.seq)
+    *shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    Ok(next)
 }
 
 /// Unlinks log segments, dumps and files that neither of the last two checkpoints needs.
@@ -87,11 +134,13 @@ fn sweep(shared: &Shared, checkpoint: &Checkpoint, swept_to: Seq) -> Result<()> 
     let data_dir = &shared.config.data_dir;
     let keep_from: Position = checkpoint.previous_wal_start;
     sweep_log(shared, keep_from.segment())?;
-    for seq in dump::dumps(disk, data_dir)? {
-        if seq != checkpoint.base && seq != checkpoint.previous_seq {
-            let path = dump::dump_path(data_dir, seq);
-            at("unlink", &path, disk.unlink(&path))?;
-        }
+    // The two newest bases, and every increment that can be put on the older of them.
+    let bases: Vec<Seq> = dump::dumps(disk, data_dir)?.into_iter().filter(|seq| *seq <= checkpoint.seq).collect();
+    let oldest = bases.len().checked_sub(2).map_or(0, |index| bases[index]);
+    let bases = bases.into_iter().map(|seq| (seq, dump::dump_path(data_dir, seq)));
+    let increments = increments(disk, data_dir)?.into_iter().map(|seq| (seq, increment_path(data_dir, seq)));
+    for (_, path) in bases.filter(|(seq, _)| *seq < oldest).chain(increments.filter(|(seq, _)| *seq <= oldest)) {
+        at("unlink", &path, disk.unlink(&path))?;
     }
     for retired in shared.take_retired(swept_to) {
         let paths = match &retired {

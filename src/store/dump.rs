@@ -2,7 +2,7 @@
 //!
 //! For: rebuilding the meta store when it is lost. Promises: written under another name, synced, renamed, read back
 //! and compared before CHECKPOINT points at it; carries its own log position, so the newest valid dump is enough when
-//! CHECKPOINT is lost too; equal states give byte-identical dumps. Does not: write increments yet (`.inc` is reserved).
+//! CHECKPOINT is lost too; equal states give byte-identical dumps. Does not: hold increments; see `increment.rs`.
 
 use std::path::{Path, PathBuf};
 

@@ -96,9 +96,11 @@ pub(crate) struct Checkpoint {
     pub(crate) seq: Seq,
     /// Frames from here on are replayed.
     pub(crate) wal_start: Position,
-    /// The base dump `ckpt/<base>.base`.
+    /// The newest base dump, `ckpt/<base>.base`.
     pub(crate) base: Seq,
-    /// Digest of the dump's entries.
+    /// Increments written since that.
+    pub(crate) increments: u32,
+    /// Digest of all entries at `seq`.
     pub(crate) digest: u64,
     /// The checkpoint before: its dump and log are kept too.
     pub(crate) previous_seq: Seq,
@@ -112,9 +114,15 @@ fn checkpoint_path(data_dir: &Path) -> PathBuf {
 impl Checkpoint {
     pub(crate) fn write(&self, disk: &dyn Disk, data_dir: &Path) -> Result<()> {
         let text = format!(
-            "tributary checkpoint 1\nseq {}\nwal_start {:016x}\nbase {}\nincrements 0\ndigest {:016x}\n\
+            "tributary checkpoint 1\nseq {}\nwal_start {:016x}\nbase {}\nincrements {}\ndigest {:016x}\n\
              previous_seq {}\nprevious_wal_start {:016x}\n",
-            self.seq, self.wal_start.0, self.base, self.digest, self.previous_seq, self.previous_wal_start.0
+            self.seq,
+            self.wal_start.0,
+            self.base,
+            self.increments,
+            self.digest,
+            self.previous_seq,
+            self.previous_wal_start.0
         );
         write_atomic(disk, &checkpoint_path(data_dir), &sealed(&text))
     }
@@ -140,12 +148,8 @@ impl Checkpoint {
             seq: field("seq")?.parse().ok()?,
             wal_start: Position(hex(field("wal_start")?)?),
             base: field("base")?.parse().ok()?,
-            digest: {
-                if field("increments")? != "0" {
-                    return None;
-                }
-                hex(field("digest")?)?
-            },
+            increments: field("increments")?.parse().ok()?,
+            digest: hex(field("digest")?)?,
             previous_seq: field("previous_seq")?.parse().ok()?,
             previous_wal_start: Position(hex(field("previous_wal_start")?)?),
         };
@@ -162,7 +166,8 @@ mod tests {
         let checkpoint = Checkpoint {
             seq: 42,
             wal_start: Position::new(3, 4096),
-            base: 42,
+            base: 40,
+            increments: 2,
             digest: 0xdead_beef,
             previous_seq: 7,
             previous_wal_start: Position::new(1, 64),

@@ -35,6 +35,7 @@ mod flush;
 mod format;
 mod frame;
 mod hook;
+mod increment;
 mod index_file;
 mod ipc;
 mod key;

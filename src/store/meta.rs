@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::Seq;
 use crate::error::{Result, StoreError};
+use crate::increment::Changes;
 use crate::snapshot::{Snapshot, Space};
 use crate::state::{Entry, MetaOp, MetaValue, entries};
 use crate::store::Shared;
@@ -105,11 +106,23 @@ pub(crate) struct Meta {
     changed: Condvar,
     store: Mutex<Option<Box<dyn MetaStore>>>,
     opener: Arc<dyn MetaOpener>,
+    /// Keys for the next increment of the dump.
+    changes: Mutex<Changes>,
+}
+
+fn lock_changes(changes: &Mutex<Changes>) -> MutexGuard<'_, Changes> {
+    changes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Meta {
-    pub(crate) fn new(opener: Arc<dyn MetaOpener>, store: Box<dyn MetaStore>) -> Self {
-        Self { jobs: Mutex::default(), changed: Condvar::new(), store: Mutex::new(Some(store)), opener }
+    /// `seq`: the newest commit; what changed before it is not known here.
+    pub(crate) fn new(opener: Arc<dyn MetaOpener>, store: Box<dyn MetaStore>, seq: Seq) -> Self {
+        let changes = Mutex::new(Changes::from(seq));
+        Self { jobs: Mutex::default(), changed: Condvar::new(), store: Mutex::new(Some(store)), opener, changes }
+    }
+
+    pub(crate) fn changes(&self) -> MutexGuard<'_, Changes> {
+        lock_changes(&self.changes)
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
@@ -128,6 +141,7 @@ impl Meta {
                 jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
             }
         }
+        lock_changes(&self.changes).add(ops.iter().map(|op| (op.space, op.key.clone())));
         jobs.queue.push_back(Job::Apply(seq, ops));
         drop(jobs);
         self.changed.notify_all();

@@ -23,7 +23,7 @@ use crate::snapshot::Space;
 use crate::source::Body;
 use crate::state::{Entry, MetaOp, Retired, State, digest};
 use crate::wal::{self, ScanOptions, WalWriter};
-use crate::{Oid, Seq, clock::Clock, config::StoreConfig};
+use crate::{Oid, Seq, clock::Clock, config::StoreConfig, increment};
 
 /// Everything `Store::open` assembles a store from.
 pub(crate) struct Recovered {
@@ -147,7 +147,7 @@ fn identify(disk: &dyn Disk, data_dir: &Path) -> Result<([u8; 16], Option<Checkp
     }
     let wal_start = wal::log_start();
     let digest = dump::write(disk, data_dir, 0, wal_start, &[])?;
-    let first = Checkpoint { seq: 0, wal_start, base: 0, digest, previous_seq: 0, previous_wal_start: wal_start };
+    let first = Checkpoint { wal_start, digest, previous_wal_start: wal_start, ..Checkpoint::default() };
     first.write(disk, data_dir)?;
     Ok((uuid, Some(first)))
 }
@@ -198,6 +198,7 @@ impl Base {
                     seq: dump.seq,
                     wal_start: dump.wal_start,
                     base: dump.seq,
+                    increments: 0,
                     digest: dump.digest,
                     previous_seq: dump.seq,
                     previous_wal_start: dump.wal_start,
@@ -229,20 +230,15 @@ impl Base {
     }
 }
 
-/// The dump CHECKPOINT names, or the newest one that verifies. The flag says that some dump was damaged.
+/// The state CHECKPOINT names, or the newest that dumps and increments give. The flag says that some file was damaged.
 fn newest_dump(disk: &dyn Disk, data_dir: &Path, checkpoint: Option<&Checkpoint>) -> Result<(Option<Dump>, bool)> {
-    let mut damaged = false;
-    let limit = checkpoint.map_or(Seq::MAX, |checkpoint| checkpoint.base);
-    for seq in dump::dumps(disk, data_dir)?.into_iter().rev().filter(|seq| *seq <= limit) {
-        match dump::read(disk, data_dir, seq) {
-            Ok(dump) => return Ok((Some(dump), damaged || checkpoint.is_some_and(|c| c.base != seq))),
-            Err(error) => {
-                tracing::error!(%error, "checkpoint dump cannot be used");
-                damaged = true;
-            }
-        }
+    let chain = increment::newest(disk, data_dir, checkpoint.map_or(Seq::MAX, |checkpoint| checkpoint.seq))?;
+    for (_, error) in &chain.damaged {
+        tracing::error!(%error, "a file of the checkpoint cannot be used");
     }
-    Ok((None, true))
+    let reached = chain.dump.as_ref().map(|dump| dump.seq);
+    let wanted = !chain.damaged.is_empty() || checkpoint.is_some_and(|checkpoint| reached != Some(checkpoint.seq));
+    Ok((chain.dump, wanted))
 }
 
 /// Opens the meta store and accepts it only if it is complete: at or after the checkpoint, with the digest it claims.

@@ -573,8 +573,10 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.inner();
+        // The write during which the power goes may reach the device; later ones cannot.
+        let off = inner.crashed;
         let called = inner.call_file(self, "write_at");
-        if called.is_err() && !inner.crashed {
+        if called.is_err() && (off || !inner.crashed) {
             return called;
         }
         let offset = usize::try_from(offset).map_err(io::Error::other)?;

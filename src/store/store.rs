@@ -5,7 +5,7 @@
 //! Does not: know SQL, run queries, or wait on anything but its own threads.
 //!
 //! Lock order, outermost first; never the other way: maintenance, compaction, committer, checkpoint, meta store, meta jobs,
-//! request queue, open transactions, relocations, source counters, retired files.
+//! changed keys, request queue, open transactions, relocations, source counters, retired files.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use crate::flush::{self, flush_table};
 use crate::format::{self, Checkpoint};
 use crate::frame::Position;
 use crate::hook::CommitHook;
+use crate::increment::Since;
 use crate::meta::{self, Meta, MetaOpener, OPEN_TIMEOUT, Watched};
 use crate::part::PartPlace;
 use crate::prepare::prepare;
@@ -43,13 +44,17 @@ use crate::{Oid, Seq, compact, wal};
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last checkpoint and what the next one must know of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct LastCheckpoint {
     pub(crate) checkpoint: Checkpoint,
     /// The newest commit when its log position was taken.
     pub(crate) sealed_seq: Seq,
     pub(crate) at: Duration,
     pub(crate) wal_written: u64,
+    /// Dumps this process wrote, and what came after the newest.
+    pub(crate) bases: u32,
+    pub(crate) base_bytes: u64,
+    pub(crate) increment_bytes: u64,
 }
 
 type FatalHook = Box<dyn Fn(&StoreError) + Send + Sync>;
@@ -184,13 +189,19 @@ impl Shared {
         true
     }
 
-    /// The newest state, after the metadata thread was given all that belongs to it.
-    pub(crate) fn published_and_handed_on(&self) -> Arc<Snapshot> {
+    /// The newest state, after the metadata thread was given all that belongs to it, and the keys that changed up to it.
+    pub(crate) fn published_and_handed_on(&self) -> (Arc<Snapshot>, Option<Since>, Since) {
         let _between_groups = self.committer();
         let snapshot = self.published.load_full();
         // Commits that changed no metadata were not handed on; its seq must not stay behind for that.
         self.meta.push(self, snapshot.seq, Vec::new());
-        snapshot
+        let (since, taken) = self.meta.changes().take(snapshot.seq);
+        (snapshot, since, taken)
+    }
+
+    /// Bytes written to the log since the start.
+    pub(crate) fn committer_written(&self) -> u64 {
+        self.committer().wal.written
     }
 
     pub(crate) fn recyclable(&self) -> MutexGuard<'_, Vec<(u64, u32)>> {
@@ -621,10 +632,15 @@ fn assemble(
         place,
         published: ArcSwap::from_pointee(snapshot),
         queue: Queue::default(),
-        meta: Meta::new(opener, meta),
+        meta: Meta::new(opener, meta, seq),
         relocations: Relocations::default(),
         open_txns: OpenTxns::default(),
-        checkpoint: Mutex::new(LastCheckpoint { checkpoint, sealed_seq: checkpoint.seq, at, wal_written: 0 }),
+        checkpoint: Mutex::new(LastCheckpoint {
+            checkpoint,
+            sealed_seq: checkpoint.seq,
+            at,
+            ..LastCheckpoint::default()
+        }),
         stepped,
         committer: Mutex::new(Committer::new(state, wal)),
         retired: Mutex::new(retired),

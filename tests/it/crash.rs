@@ -114,6 +114,12 @@ pub async fn write(client: Client, number: i32, ledger: Arc<Mutex<Ledger>>, seed
             text.push_str(&format!("INSERT INTO ledger VALUES ({number}, {transaction}, {row}, {sum});"));
         }
         text.push_str(&format!("INSERT INTO done VALUES ({number}, {transaction}, {rows});"));
+        text.push_str(&format!("UPDATE counter SET n = n + 1 WHERE client = {number};"));
+        if transaction % 11 == 3 {
+            text.push_str(&format!(
+                "INSERT INTO latest VALUES ({number}, {transaction}) ON CONFLICT (client) DO UPDATE SET tx = excluded.tx;"
+            ));
+        }
         if let Some(old) = delete {
             text.push_str(&format!("DELETE FROM ledger WHERE client = {number} AND tx = {old};"));
         }
@@ -132,14 +138,36 @@ pub async fn write(client: Client, number: i32, ledger: Arc<Mutex<Ledger>>, seed
 
 /// The tables written to.
 pub async fn create_schema(client: &Client) {
-    let schema = "CREATE TABLE ledger (client int, tx bigint, n bigint, checksum bigint);
-        CREATE TABLE done (client int, tx bigint, rows bigint)";
+    let schema = "CREATE TABLE ledger (client int, tx bigint, n bigint, checksum bigint, PRIMARY KEY (client, tx, n));
+        CREATE TABLE done (client int, tx bigint, rows bigint);
+        CREATE TABLE counter (client int PRIMARY KEY, n bigint);
+        CREATE TABLE latest (client int PRIMARY KEY, tx bigint);
+        INSERT INTO counter SELECT i, 0 FROM generate_series(0, 15) AS s(i)";
     client.batch_execute(schema).await.expect("the schema is made");
 }
 
 /// Tells a row's place: a row that got another's values does not fit.
 pub fn checksum(client: i32, transaction: i64, row: i64) -> i64 {
     i64::from(client) * 1_000_003 + transaction * 7_919 + row * 31
+}
+
+/// The rows one transaction changed in other tables agree with the list of transactions: what of them does not.
+pub async fn halves(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    let query = "SELECT c.client, c.n, count(d.tx), max(l.tx), max(d.tx) FILTER (WHERE d.tx % 11 = 3)
+        FROM counter c LEFT JOIN done d ON d.client = c.client LEFT JOIN latest l ON l.client = c.client
+        GROUP BY c.client, c.n ORDER BY c.client";
+    let mut faults = Vec::new();
+    for row in client.query(query, &[]).await? {
+        let (number, counted, done): (i32, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        let (latest, expected): (Option<i64>, Option<i64>) = (row.get(3), row.get(4));
+        if counted != done {
+            faults.push(format!("half: client {number} counted {counted} of {done} transactions"));
+        }
+        if latest != expected {
+            faults.push(format!("half: client {number} has {latest:?} as its latest instead of {expected:?}"));
+        }
+    }
+    Ok(faults)
 }
 
 /// Lost, phantom, gap, half, wrong: each a panic with its name.
@@ -178,6 +206,7 @@ async fn verify(client: &Client, ledgers: &[Arc<Mutex<Ledger>>]) -> usize {
         done.retain(|(client, transaction), _| *client != number || !ledger.acked.contains_key(transaction));
     }
     assert!(there.is_empty() && done.is_empty(), "phantom: {there:?} {done:?}");
+    assert_eq!(halves(client).await.expect("readable"), Vec::<String>::new());
     let counted: i64 = client.query_one("SELECT count(*) FROM ledger", &[]).await.expect("readable").get(0);
     let summed =
         client.query_one("SELECT count(checksum + 0) FROM ledger", &[]).await.expect("readable").get::<_, i64>(0);
@@ -187,7 +216,7 @@ async fn verify(client: &Client, ledgers: &[Arc<Mutex<Ledger>>]) -> usize {
 
 #[test]
 fn killed_servers_lose_nothing() {
-    let kills = std::env::var("TRIBUTARY_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let kills = std::env::var("CRASH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let data_dir = directory.path().join("data");
     let runtime =

@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
-use crate::crash::{CLIENTS, Ledger, RunningServer, checksum, create_schema, write};
+use crate::crash::{CLIENTS, Ledger, RunningServer, checksum, create_schema, halves, write};
 
 /// Cuts of the run that CI does; a campaign raises it.
 const CUTS: u32 = 5;
@@ -129,6 +129,7 @@ async fn faults(client: &Client, promised: &Acknowledged) -> Result<Vec<String>,
         }
     }
     faults.extend(rows.keys().map(|key| format!("phantom: {key:?}")));
+    faults.extend(halves(client).await?);
     Ok(faults)
 }
 
@@ -174,7 +175,7 @@ fn power_cuts_lose_nothing_that_was_acknowledged() {
         println!("SKIPPED power cut: needs root, loop devices, mkfs.ext4 and mkfs.xfs");
         return;
     }
-    let cuts = std::env::var("TRIBUTARY_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(CUTS);
+    let cuts = std::env::var("CRASH_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(CUTS);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut random = StdRng::seed_from_u64(29);

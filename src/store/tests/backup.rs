@@ -49,7 +49,7 @@ fn a_backup_under_writes_is_the_state_at_its_commit() {
                 written.lock().unwrap().push((seq, id));
             }
         });
-        for number in 0..kit::campaign("TRIBUTARY_BACKUPS", 4) {
+        for number in 0..kit::campaign("CRASH_BACKUPS", 4) {
             // Each backup has something new to copy.
             let before = written.lock().unwrap().len();
             while written.lock().unwrap().len() < before + 20 {

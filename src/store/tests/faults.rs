@@ -200,7 +200,7 @@ fn three_hundred_flipped_bits_are_reported_or_harmless() {
     let needed_from = needed_from.previous_wal_start;
     let first_log = crate::wal::segment_path(&sim.config.data_dir, needed_from.segment());
     let (mut reported, mut harmless, mut unseen_by_check) = (0, 0, Vec::new());
-    for _ in 0..kit::campaign("TRIBUTARY_FLIPS", 300) {
+    for _ in 0..kit::campaign("CRASH_FLIPS", 300) {
         let copy = sim.fork();
         let path = &files[random.below(files.len() as u64) as usize];
         let mut unused = false;
@@ -369,6 +369,35 @@ fn one_damaged_dump_is_survivable_and_both_with_the_meta_store_intact() {
     let copy = sim.fork();
     copy.disk.unlink(Path::new("/sim/data/CHECKPOINT")).unwrap();
     read_all(&copy, &expected).unwrap();
+}
+
+#[test]
+fn any_damaged_file_of_many_checkpoints_is_survivable_without_the_meta_store() {
+    let sim = Sim::new();
+    let store = sim.open().unwrap();
+    for number in 0..40 {
+        drop(queue_put(&store, number % 30, 50 + usize::from(number)));
+        store.step_commit();
+        if number % 5 == 4 {
+            store.checkpoint().unwrap();
+        }
+    }
+    drop(queue_put(&store, 99, 10));
+    store.step_commit();
+    let expected = keys(&store);
+    drop(store);
+    let files: Vec<PathBuf> = sim.disk.files().into_iter().filter(|path| path.starts_with("/sim/data/ckpt")).collect();
+    let of = |kind: &str| files.iter().filter(|path| path.extension().is_some_and(|e| e == kind)).count();
+    assert_eq!((of("base"), of("inc")), (2, 7), "{files:?}");
+    assert_eq!(sim.check().into_iter().filter(|finding| finding.damage).collect::<Vec<_>>(), []);
+    for path in &files {
+        let copy = sim.fork();
+        copy.disk.damage(path, |bytes| bytes[30] ^= 1).unwrap();
+        assert!(copy.check().iter().any(|finding| finding.damage), "{}", path.display());
+        copy.meta.arm(Vice::Empty);
+        let store = copy.open().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(keys(&store), expected, "{}", path.display());
+    }
 }
 
 #[test]

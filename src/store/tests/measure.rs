@@ -142,3 +142,48 @@ fn measure_part_write() {
         println!("  first read of one column: {chunks} chunks in {} us", started.elapsed().as_micros());
     }
 }
+
+/// Files of a table against the bytes its live rows have as plain Arrow IPC.
+#[test]
+fn disk_after_compaction_is_not_more_than_the_live_rows_need() {
+    for order_by in [vec![], vec![2, 1]] {
+        let (dir, store) = prepared(order_by.clone());
+        let schema = events(vec![]).layout.unwrap().schema();
+        for piece in 0..6 {
+            let mut txn = store.begin(Isolation::ReadCommitted);
+            txn.append(EVENTS, batch(&schema, piece * 10_000, 10_000)).unwrap();
+            store.commit(txn).wait().unwrap();
+            store.flush(EVENTS).unwrap();
+        }
+        let mut txn = store.begin(Isolation::ReadCommitted);
+        for source in store.snapshot().table(EVENTS).unwrap().sources() {
+            let rows = u32::try_from(source.rows()).unwrap();
+            txn.delete(EVENTS, source.number(), &(0..rows).filter(|row| row % 4 == 1).collect()).unwrap();
+        }
+        store.commit(txn).wait().unwrap();
+        store.compact(EVENTS).unwrap();
+        for _ in 0..3 {
+            store.checkpoint().unwrap();
+        }
+        let snapshot = store.snapshot();
+        let table = snapshot.table(EVENTS).unwrap();
+        assert_eq!(table.live_rows(), 45_000);
+        let mut plain = 0;
+        for source in table.sources() {
+            for chunk in 0..source.chunks().len() {
+                let columns: Vec<ArrayRef> =
+                    table.layout().live_columns().map(|column| source.column(chunk, column).unwrap()).collect();
+                let columns: Vec<ArrayRef> = columns.iter().map(crate::ipc::compact).collect();
+                let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+                plain += crate::ipc::encode(&schema, &[batch]).unwrap().len() as u64;
+            }
+        }
+        let files = std::fs::read_dir(dir.path().join(format!("parts/{EVENTS}"))).unwrap();
+        let disk: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        println!(
+            "order_by {order_by:?}: {disk} bytes on disk, {plain} as plain IPC: {:.3}",
+            disk as f64 / plain as f64
+        );
+        assert!(disk as f64 <= plain as f64 * 1.05, "{disk} bytes for {plain}");
+    }
+}

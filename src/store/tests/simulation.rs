@@ -543,7 +543,7 @@ fn a_thousand_power_cuts_with_a_faulty_meta_store_lose_nothing() {
 
 /// Seeds of 50 cuts each; a campaign takes more.
 fn seeds() -> u64 {
-    kit::campaign("TRIBUTARY_SIMULATED_SEEDS", 20)
+    kit::campaign("CRASH_SIMULATED_SEEDS", 20)
 }
 
 fn survive(seeds: std::ops::Range<u64>, vices: bool) {

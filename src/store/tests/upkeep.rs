@@ -295,3 +295,38 @@ fn segments_are_recycled_and_what_they_held_never_comes_back() {
     let store = Store::open_simulated(&config, &disk, clock, &meta).unwrap();
     assert_eq!(ids(&store), (0..next).collect::<Vec<_>>());
 }
+
+/// 16 writers faster than the flush: what is in memory stays within twice the budget and one group of commits.
+#[test]
+fn the_delta_budget_holds_under_sixteen_writers() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig {
+        delta_memory: 1 << 20,
+        delta_flush_bytes: 1 << 19,
+        commit_group_bytes_max: 1 << 19,
+        compaction_fan_in: 4,
+        ..StoreConfig::at(dir.path())
+    };
+    let store = open_config(&config).unwrap();
+    create(&store);
+    let (writers, commits, per_commit) = (16i64, 12i64, 1_000i64);
+    let highest = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for writer in 0..writers {
+            let (store, highest) = (store.clone(), &highest);
+            scope.spawn(move || {
+                for commit in 0..commits {
+                    let first = (writer * commits + commit) * per_commit;
+                    insert(&store, first..first + per_commit);
+                    highest.fetch_max(store.status().delta_bytes, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let highest = highest.into_inner();
+    // A group is measured as it is logged; in memory its rows are somewhat larger.
+    let limit = 2 * config.delta_memory + 2 * config.commit_group_bytes_max as u64;
+    assert!(highest <= limit, "{highest} bytes were in memory, {limit} are allowed");
+    assert_eq!(ids(&store), (0..writers * commits * per_commit).collect::<Vec<_>>());
+    println!("{} rows by 16 writers, {highest} bytes in memory at most", writers * commits * per_commit);
+}
