@@ -191,12 +191,8 @@ fn applied(state: &Dump, next: &Increment) -> Option<Dump> {
         }
     }
     let entries: Vec<Entry> = entries.into_iter().map(|((space, key), value)| (space, key, value)).collect();
-    (digest(&entries) == next.digest).then(|| Dump {
-        seq: next.seq,
-        wal_start: next.wal_start,
-        digest: next.digest,
-        entries,
-    })
+    let (seq, wal_start) = (next.seq, next.wal_start);
+    (digest(&entries) == next.digest).then_some(Dump { seq, wal_start, digest: next.digest, entries })
 }
 
 /// Keys that changed since the last checkpoint and since the one before.
