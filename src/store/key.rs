@@ -120,7 +120,7 @@ impl KeyRows {
     /// Errors: 0A000 for types that cannot be keys.
     pub fn new(def: &KeyDef, columns: &[ArrayRef]) -> Result<Self> {
         let rows = columns.first().map_or(0, |column| column.len());
-        let writers = columns.iter().map(|column| Writer::new(column)).collect::<Result<Vec<_>>>()?;
+        let writers = columns.iter().map(Writer::new).collect::<Result<Vec<_>>>()?;
         let mut keys = Self {
             bytes: Vec::with_capacity(rows * writers.len() * 9),
             ends: Vec::with_capacity(rows),

@@ -44,7 +44,7 @@ pub(crate) fn encode(mut pairs: Vec<(u64, u32)>) -> Vec<u8> {
 
 fn block_of(hash: u64, blocks: usize) -> usize {
     // The high half, scaled to the number of blocks: always below it.
-    ((hash >> 32) * blocks as u64 >> 32) as usize
+    (((hash >> 32) * blocks as u64) >> 32) as usize
 }
 
 fn bit_of(hash: u64, salt: u32) -> u32 {

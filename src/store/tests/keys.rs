@@ -264,7 +264,10 @@ fn ids(numbers: &[i64]) -> RecordBatch {
     RecordBatch::try_new(whole.schema(), columns).unwrap()
 }
 
-fn clash(error: &StoreError) -> (&'static str, Option<(u32, Vec<Option<String>>)>) {
+/// Key and values of a clash.
+type Clash = (u32, Vec<Option<String>>);
+
+fn clash(error: &StoreError) -> (&'static str, Option<Clash>) {
     (error.sqlstate, error.key.as_ref().map(|clash| (clash.key, shown(&clash.values, 0))))
 }
 
