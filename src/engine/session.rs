@@ -476,7 +476,9 @@ impl Session {
         }
         let next_oid = self.engine.shared_catalog().next_oid();
         stored::write_next_oid(self.store_transaction(), next_oid)?;
-        self.notices.extend(done.notices.iter().cloned());
+        for notice in &done.notices {
+            self.notice(notice.clone());
+        }
         self.row_work.clone_from(&done.work);
         let tag = done.tag.to_owned();
         let engine = Arc::clone(&self.engine);
