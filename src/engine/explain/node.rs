@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
@@ -104,11 +106,20 @@ fn build(plan: &Arc<dyn ExecutionPlan>, ran: bool, statistics: &StatisticsContex
     Ok(node)
 }
 
+/// Whether a source is one row of constants, which PostgreSQL computes without a scan.
+fn one_row(source: &DataSourceExec) -> bool {
+    source
+        .data_source()
+        .downcast_ref::<MemorySourceConfig>()
+        .is_some_and(|memory| memory.partitions().iter().flatten().map(RecordBatch::num_rows).sum::<usize>() == 1)
+}
+
 fn describe(plan: &Arc<dyn ExecutionPlan>, node: &mut Node) {
     let mut detail = |label: &str, text: String| node.details.push((label.to_owned(), text));
     let name = if let Some(source) = plan.downcast_ref::<DataSourceExec>() {
         match source.data_source().downcast_ref::<PartSource>() {
             Some(scan) => return describe_scan(scan, node),
+            None if one_row(source) => "Result".to_owned(),
             None => "Values Scan".to_owned(),
         }
     } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {

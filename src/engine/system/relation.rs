@@ -109,6 +109,8 @@ pub struct SystemColumn {
     pub not_null: bool,
     /// attcollation.
     pub collation: u32,
+    /// Type modifier of values: that of the domain's base type, else [`SystemColumn::typmod`].
+    pub value_typmod: i32,
     /// How cells are kept.
     pub kind: Kind,
 }
@@ -202,6 +204,7 @@ fn column(row: &[&'static str]) -> SystemColumn {
         type_oid: number(row[5]),
         typname,
         typmod: row[6].parse().unwrap_or(-1),
+        value_typmod: domain_typmod(row[4]).unwrap_or_else(|| row[6].parse().unwrap_or(-1)),
         not_null: row[7] == "t",
         collation: number(row[8]),
         kind: Kind::of(typname),
@@ -237,6 +240,15 @@ fn base_typname(formatted: &'static str) -> &'static str {
     }
 }
 
+/// Modifier of the base type of the domains that have one.
+fn domain_typmod(formatted: &str) -> Option<i32> {
+    match formatted {
+        "information_schema.yes_or_no" => Some(7),
+        "information_schema.time_stamp" => Some(2),
+        _ => None,
+    }
+}
+
 fn arrow_schema(oid: u32, columns: &[SystemColumn]) -> SchemaRef {
     let fields: Vec<Field> = columns
         .iter()
@@ -246,8 +258,8 @@ fn arrow_schema(oid: u32, columns: &[SystemColumn]) -> SchemaRef {
                 ("pg.type".to_string(), column.typname.to_string()),
                 ("pg.column".to_string(), format!("{oid}.{}", index + 1)),
             ]);
-            if column.typmod >= 0 {
-                metadata.insert("pg.typmod".to_string(), column.typmod.to_string());
+            if column.value_typmod >= 0 {
+                metadata.insert("pg.typmod".to_string(), column.value_typmod.to_string());
             }
             Field::new(column.name, column.kind.arrow(), !column.not_null).with_metadata(metadata)
         })
