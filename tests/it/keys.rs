@@ -3,7 +3,10 @@
 use crate::database::{Client, Database};
 
 /// Columns and key of a table, a row, and rows that are tried after it: true where PostgreSQL 15 gives 23505.
-const KEYS: &[(&str, &str, &[(&str, bool)])] = &[
+type Case = (&'static str, &'static str, &'static [(&'static str, bool)]);
+
+/// See [`Case`].
+const KEYS: &[Case] = &[
     ("id bigint PRIMARY KEY", "1", &[("1", true), ("2", false), ("-1", false)]),
     (
         "t text UNIQUE",

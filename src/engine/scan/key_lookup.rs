@@ -156,7 +156,7 @@ fn add_slices(source: &dyn RowSource, index: usize, mut rows: Vec<u32>, slices: 
             Some(last)
                 if (last.source as usize, last.chunk as usize) == (index, chunk)
                     && last.first + last.rows == first
-                    && first as usize % GRANULE_ROWS != 0 =>
+                    && !(first as usize).is_multiple_of(GRANULE_ROWS) =>
             {
                 last.rows += 1;
             }
