@@ -154,7 +154,7 @@ fn next_is_no_digit(ordinal: Ordinal, next: Option<&Node>) -> bool {
     }
     match next {
         None => true,
-        Some(Node::Field { key, .. }) => !(numbered(*key) && !matches!(key, Key::Fraction(_) | Key::ZoneHour)),
+        Some(Node::Field { key, .. }) => !numbered(*key) || matches!(key, Key::Fraction(_) | Key::ZoneHour),
         Some(Node::Literal(one) | Node::Blank(one) | Node::Separator(one)) => !one.is_ascii_digit(),
     }
 }
