@@ -286,14 +286,12 @@ fn base_state(config: &EngineConfig, runtime: Arc<RuntimeEnv>) -> datafusion::co
     let defaults = std::mem::take(builder.expr_planners()).unwrap_or_default();
     let planners = table_functions::expr_planners().into_iter().chain(defaults).collect();
     let analyzer = datafusion::optimizer::Analyzer::new();
-    if !config.optimizer {
-        builder = builder.with_optimizer_rules(needed_rules());
-    }
     let mut state = builder
         .with_expr_planners(planners)
         .with_relation_planners(table_functions::relation_planners())
         .with_query_planner(pg::query_planner())
         .with_analyzer_rules(pg::analyzer_rules(analyzer.rules))
+        .with_optimizer_rules(logical_rules(config.optimizer))
         .with_physical_optimizer_rules(physical_rules())
         .build();
     pg::register_functions(&mut state)?;
@@ -352,6 +350,15 @@ fn write_first_objects(store: &Store, config: &EngineConfig) -> Result<(), PgErr
         catalog::stored::write(&mut txn, &object)?;
     }
     store.commit(txn).wait().map(drop).map_err(store_error::store_error)
+}
+
+/// DataFusion's rules, or the needed ones of them; each stops with its statement.
+fn logical_rules(optimizer: bool) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let rules = if optimizer { Optimizer::new().rules } else { needed_rules() };
+    rules
+        .into_iter()
+        .map(|rule| Arc::new(give_way::StoppableRule(rule)) as Arc<dyn OptimizerRule + Send + Sync>)
+        .collect()
 }
 
 /// DataFusion's rules between ours: what they enforce must find scans in the mode they will run in, and joins are made to

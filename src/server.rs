@@ -29,6 +29,9 @@ use crate::wire::tls;
 /// NESTING_MAX levels must fit. Only pages that are touched cost memory.
 const STACK_BYTES: usize = 64 << 20;
 
+/// Threads beside the workers at most: one a session, and one for each worker that long work has taken out of turn.
+const SESSION_THREADS_MAX: usize = 16_384;
+
 /// Why a server did not start.
 #[derive(Debug)]
 pub enum StartError {
@@ -311,6 +314,7 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime, StartError> {
         .worker_threads(threads)
         .thread_name(format!("tributary-{name}"))
         .thread_stack_size(STACK_BYTES)
+        .max_blocking_threads(SESSION_THREADS_MAX)
         .enable_all()
         .build()
         .map_err(|error| StartError::System(format!("cannot start {name} threads: {error}")))

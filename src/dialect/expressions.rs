@@ -188,6 +188,15 @@ impl Rewriter<'_> {
         let logical = spine.iter().all(|(op, ..)| matches!(op, BinaryOperator::And | BinaryOperator::Or));
         let filtering = self.filtering;
         self.filtering = filtering && logical;
+        if logical && spine.len() >= LONG && spine.iter().all(|(op, ..)| *op == spine[0].0) {
+            let op = spine[0].0.clone();
+            let mut operands = vec![(self.at(&current), self.rewritten(current)?)];
+            while let Some((_, right, _)) = spine.pop() {
+                operands.push((self.at(&right), self.rewritten(right)?));
+            }
+            self.filtering = filtering;
+            return Ok(balanced(&op, operands).1);
+        }
         let mut built = match current {
             row @ Expr::Tuple(_) => row,
             other => self.rewritten(other)?,
@@ -213,10 +222,7 @@ impl Rewriter<'_> {
         let right_at = self.at(&right);
         let right = self.rewritten(right)?;
         if let BinaryOperator::And | BinaryOperator::Or = op {
-            let word = if op == BinaryOperator::And { "AND" } else { "OR" };
-            let left = form(Kind::Condition, word, 0, left, null());
-            let right = form(Kind::Condition, word, right_at, right, null());
-            return Ok(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) });
+            return Ok(both(&op, (0, left), (right_at, right)));
         }
         Ok(form(Kind::Infix, &symbol, position, left, right))
     }
@@ -514,4 +520,31 @@ pub(super) fn operator_name(op: &BinaryOperator) -> String {
         BinaryOperator::Custom(symbol) => symbol.clone(),
         other => other.to_string(),
     }
+}
+
+/// Conditions from which a chain of ANDs or ORs is planned as a balanced tree: passes over it take time with its depth.
+const LONG: usize = 16;
+
+/// Two conditions joined, each with the place errors about it point at.
+fn both(op: &BinaryOperator, left: (usize, Expr), right: (usize, Expr)) -> Expr {
+    let word = if *op == BinaryOperator::And { "AND" } else { "OR" };
+    let left = form(Kind::Condition, word, left.0, left.1, null());
+    let right = form(Kind::Condition, word, right.0, right.1, null());
+    Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(right) }
+}
+
+/// Conditions joined two by two, in their order.
+fn balanced(op: &BinaryOperator, mut operands: Vec<(usize, Expr)>) -> (usize, Expr) {
+    while operands.len() > 1 {
+        let mut pairs = Vec::with_capacity(operands.len().div_ceil(2));
+        let mut rest = operands.into_iter();
+        while let Some(left) = rest.next() {
+            pairs.push(match rest.next() {
+                Some(right) => (left.0, both(op, left, right)),
+                None => left,
+            });
+        }
+        operands = pairs;
+    }
+    operands.pop().unwrap_or_else(|| (0, null()))
 }

@@ -6,6 +6,8 @@
 //! behind one that, at every batch of pairs, asks whether the statement must stop and, from time to time, leaves its
 //! query thread to others.
 //!
+//! Rules of the optimizer look up as well before each pass over a plan.
+//!
 //! It does not bound the work: that is what `statement_timeout` is for.
 
 use std::fmt;
@@ -19,7 +21,9 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::ColumnarValue;
+use datafusion::logical_expr::{ColumnarValue, LogicalPlan};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -74,6 +78,31 @@ impl PhysicalOptimizerRule for GiveWay {
     }
 }
 
+/// A rule of the logical optimizer that is not begun once its statement must stop: there are many, and many passes.
+#[derive(Debug)]
+pub(super) struct StoppableRule(pub Arc<dyn OptimizerRule + Send + Sync>);
+
+impl OptimizerRule for StoppableRule {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        if let Some(backend) = config.options().extensions.get::<SessionVars>().and_then(|vars| vars.backend.as_ref()) {
+            check_running(backend)?;
+        }
+        self.0.rewrite(plan, config)
+    }
+}
+
+fn check_running(backend: &Backend) -> Result<()> {
+    backend.check_running().map_err(|error| DataFusionError::External(Box::new(error)))
+}
+
 fn with_stoppable_condition(node: Arc<dyn ExecutionPlan>, backend: &Arc<Backend>) -> Result<Arc<dyn ExecutionPlan>> {
     if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
         && let Some(condition) = join.filter()
@@ -119,7 +148,7 @@ struct Stoppable {
 
 impl PhysicalExpr for Stoppable {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        self.backend.check_running().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        check_running(&self.backend)?;
         if self.batches.fetch_add(1, Ordering::Relaxed) % BATCHES_A_TURN == BATCHES_A_TURN - 1 {
             aside(|| self.inner.evaluate(batch))
         } else {

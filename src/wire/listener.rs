@@ -143,13 +143,17 @@ impl Wire {
         let session = {
             let (engine, stopping) = (Arc::clone(&self.door.engine), self.door.stopping.clone());
             let (ended, session_end) = (ended.clone(), Arc::clone(&session_end));
-            self.cpu.spawn(async move {
-                let _ended = ended.drop_guard();
-                let _slot = slot;
-                if let Some(conversation) = conversation::open(&engine, login, intake, outbox, stopping).await {
-                    session_end.get_or_init(|| conversation.session_end());
-                    conversation.run().await;
-                }
+            let cpu = self.cpu.clone();
+            // A thread of its own: what a session plans and computes itself never keeps another from being served.
+            self.cpu.spawn_blocking(move || {
+                cpu.block_on(async move {
+                    let _ended = ended.drop_guard();
+                    let _slot = slot;
+                    if let Some(conversation) = conversation::open(&engine, login, intake, outbox, stopping).await {
+                        session_end.get_or_init(|| conversation.session_end());
+                        conversation.run().await;
+                    }
+                });
             })
         };
         let writer = tokio::spawn(write_chunks(chunks, write_half));

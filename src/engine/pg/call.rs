@@ -65,6 +65,11 @@ pub(super) struct PgFunction {
     /// Whether a NULL argument makes the result NULL.
     pub strict: bool,
     signature: Signature,
+    /// How deep calls of our own nest in its first argument.
+    depth: usize,
+    /// Of a chain: the functions one after another. The first takes its arguments, each later one the value so far and
+    /// its other arguments.
+    links: Vec<Arc<PgFunction>>,
 }
 
 impl PgFunction {
@@ -83,13 +88,86 @@ impl PgFunction {
         } else {
             Signature::any(arguments.len(), volatility)
         };
-        PgFunction { name, arguments, result, field, kernel, strict, signature }
+        PgFunction { name, arguments, result, field, kernel, strict, signature, depth: 0, links: Vec::new() }
     }
 
     /// The call as an expression.
-    pub fn call(self, arguments: Vec<Expr>) -> Expr {
-        ScalarUDF::new_from_impl(self).call(arguments)
+    pub fn call(mut self, arguments: Vec<Expr>) -> Expr {
+        self.depth = arguments.first().and_then(own_call).map_or(0, |(own, _)| own.depth + 1);
+        if self.depth < DEPTH_MAX {
+            return ScalarUDF::new_from_impl(self).call(arguments);
+        }
+        let (chain, arguments) = chained(self, arguments);
+        ScalarUDF::new_from_impl(chain).call(arguments)
     }
+
+    fn compute(&self, options: &ConfigOptions, rows: usize, mut values: Vec<ColumnarValue>) -> Result<ColumnarValue> {
+        let null = |value: &ColumnarValue| matches!(value, ColumnarValue::Scalar(scalar) if scalar.is_null());
+        if self.strict && values.iter().any(null) {
+            return ScalarValue::try_from(self.field.data_type()).map(ColumnarValue::Scalar);
+        }
+        let call = Call { rows, arguments: &self.arguments, result: self.result, field: &self.field, options };
+        for (value, of) in values.iter_mut().zip(&self.arguments) {
+            // The optimizer tries predicates on columns of nothing but NULL, which have no type.
+            if let ColumnarValue::Array(array) = value
+                && *array.data_type() == DataType::Null
+            {
+                let data_type = arrow_type(*of).map_err(|error| DataFusionError::External(Box::new(error)))?;
+                *value = ColumnarValue::Array(new_null_array(&data_type, array.len()));
+            }
+        }
+        (self.kernel)(&call, &values).map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+}
+
+/// Calls nested deeper than this in first arguments become one chain: the planner's passes take time with the cube of the
+/// depth of an expression, so that a sum of some hundred columns would be planned for minutes.
+const DEPTH_MAX: usize = 16;
+
+/// A call of a function of ours.
+fn own_call(expr: &Expr) -> Option<(&PgFunction, &Vec<Expr>)> {
+    let Expr::ScalarFunction(call) = expr else { return None };
+    call.func.inner().downcast_ref::<PgFunction>().map(|own| (own, &call.args))
+}
+
+/// A call and those nested in its first argument as one function of all their arguments.
+fn chained(outer: PgFunction, arguments: Vec<Expr>) -> (PgFunction, Vec<Expr>) {
+    let volatility = |function: &PgFunction| function.signature.volatility;
+    let (mut links, mut values, mut volatile) = (Vec::new(), Vec::new(), volatility(&outer));
+    let (mut function, mut arguments) = (outer.clone(), arguments);
+    // From the outermost inwards, so from the last to the first.
+    loop {
+        volatile = volatile.max(volatility(&function));
+        if function.links.is_empty() {
+            links.push(Arc::new(function));
+        } else {
+            links.extend(function.links.into_iter().rev());
+        }
+        values.extend(arguments.drain(1..).rev());
+        let Some(first) = arguments.pop() else { break };
+        match own_call(&first) {
+            Some((inner, _)) if !inner.arguments.is_empty() => {
+                function = inner.clone();
+                if let Expr::ScalarFunction(call) = first {
+                    arguments = call.args;
+                }
+            }
+            _ => {
+                values.push(first);
+                break;
+            }
+        }
+    }
+    links.reverse();
+    values.reverse();
+    let others = links.iter().skip(1).flat_map(|link| link.arguments.iter().skip(1));
+    let types: Vec<PgType> = links.iter().take(1).flat_map(|link| &link.arguments).chain(others).copied().collect();
+    let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+    let name = names.join(" then ");
+    let (result, field, kernel) = (outer.result, outer.field, outer.kernel);
+    let mut chain = PgFunction::new(name, types, result, field, kernel, false, volatile);
+    chain.links = links;
+    (chain, values)
 }
 
 impl PartialEq for PgFunction {
@@ -125,28 +203,17 @@ impl ScalarUDFImpl for PgFunction {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let null = |value: &ColumnarValue| matches!(value, ColumnarValue::Scalar(scalar) if scalar.is_null());
-        if self.strict && arguments.args.iter().any(null) {
-            return ScalarValue::try_from(self.field.data_type()).map(ColumnarValue::Scalar);
-        }
-        let call = Call {
-            rows: arguments.number_rows,
-            arguments: &self.arguments,
-            result: self.result,
-            field: &self.field,
-            options: &arguments.config_options,
+        let (options, rows) = (arguments.config_options.as_ref(), arguments.number_rows);
+        let Some((first, later)) = self.links.split_first() else {
+            return self.compute(options, rows, arguments.args);
         };
-        let mut values = arguments.args;
-        for (value, of) in values.iter_mut().zip(&self.arguments) {
-            // The optimizer tries predicates on columns of nothing but NULL, which have no type.
-            if let ColumnarValue::Array(array) = value
-                && *array.data_type() == DataType::Null
-            {
-                let data_type = arrow_type(*of).map_err(|error| DataFusionError::External(Box::new(error)))?;
-                *value = ColumnarValue::Array(new_null_array(&data_type, array.len()));
-            }
+        let mut values = arguments.args.into_iter();
+        let mut value = first.compute(options, rows, values.by_ref().take(first.arguments.len()).collect())?;
+        for link in later {
+            let others = values.by_ref().take(link.arguments.len() - 1);
+            value = link.compute(options, rows, std::iter::once(value).chain(others).collect())?;
         }
-        (self.kernel)(&call, &values).map_err(|error| DataFusionError::External(Box::new(error)))
+        Ok(value)
     }
 }
 
