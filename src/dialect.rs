@@ -12,6 +12,7 @@ mod fetch;
 pub mod forms;
 mod from_functions;
 pub mod names;
+mod nesting;
 mod parse;
 mod roles;
 pub mod rows;
@@ -21,6 +22,7 @@ mod subqueries;
 mod syntax_error;
 pub mod table_functions;
 pub mod upkeep;
+mod weight;
 mod write_words;
 
 use std::sync::Arc;

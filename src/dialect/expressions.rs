@@ -115,6 +115,7 @@ impl Rewriter<'_> {
             }
             Expr::Function(function) => self.function(function, position),
             Expr::Array(Array { elem, .. }) => {
+                limited_dimensions(&elem, position)?;
                 let operands = self.list(elem)?;
                 Ok(packed(Kind::Array, "", position, operands))
             }
@@ -520,6 +521,23 @@ pub(super) fn operator_name(op: &BinaryOperator) -> String {
         BinaryOperator::Custom(symbol) => symbol.clone(),
         other => other.to_string(),
     }
+}
+
+/// Dimensions of an array at most, as in PostgreSQL.
+const DIMENSIONS: usize = 6;
+
+/// 54000 if arrays stand in arrays too deep, seen from the outermost.
+fn limited_dimensions(elements: &[Expr], position: usize) -> Result<(), PgError> {
+    let (mut dimensions, mut first) = (1, elements.first());
+    while let Some(Expr::Array(inner)) = first {
+        dimensions += 1;
+        first = inner.elem.first();
+    }
+    if dimensions <= DIMENSIONS {
+        return Ok(());
+    }
+    let message = format!("number of array dimensions ({dimensions}) exceeds the maximum allowed ({DIMENSIONS})");
+    Err(PgError::new(sqlstate::PROGRAM_LIMIT_EXCEEDED, message).or_at((position > 0).then_some(position)))
 }
 
 /// Conditions from which a chain of ANDs or ORs is planned as a balanced tree: passes over it take time with its depth.

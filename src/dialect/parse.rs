@@ -49,6 +49,7 @@ pub(super) fn parse_one(
     tokens: &[TokenWithSpan],
     text: &str,
 ) -> Result<super::sqlparser::ast::Statement, PgError> {
+    super::nesting::check(tokens)?;
     let mut parser_tokens = tokens.to_vec();
     // ABORT is PostgreSQL's own word for ROLLBACK; sqlparser does not know it.
     if let Some(first) = parser_tokens.first_mut()
@@ -68,6 +69,7 @@ pub(super) fn parse_one(
     let no_data = super::create_words::adapt(&mut parser_tokens);
     let mut parser = Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(parser_tokens);
     let mut statement = parser.parse_statement().map_err(|error| syntax_error(&error, tokens, text))?;
+    super::weight::check(&statement)?;
     write_words::keep(overriding, &mut statement);
     super::create_words::keep(no_data, &mut statement);
     match parser.peek_token().token {

@@ -10,6 +10,7 @@
 //!
 //! It does not bound the work: that is what `statement_timeout` is for.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -95,8 +96,21 @@ impl OptimizerRule for StoppableRule {
         if let Some(backend) = config.options().extensions.get::<SessionVars>().and_then(|vars| vars.backend.as_ref()) {
             check_running(backend)?;
         }
-        self.0.rewrite(plan, config)
+        let outer = FOLDING.replace(self.name() == "simplify_expressions");
+        let done = self.0.rewrite(plan, config);
+        FOLDING.set(outer);
+        done
     }
+}
+
+thread_local! {
+    /// Whether this thread is in the rule that computes constants.
+    static FOLDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether functions are called to make constants of a plan.
+pub(super) fn folding() -> bool {
+    FOLDING.get()
 }
 
 fn check_running(backend: &Backend) -> Result<()> {

@@ -10,6 +10,7 @@ pub(super) mod prepare;
 pub(super) mod query;
 mod row_work;
 pub(super) mod settings;
+mod size;
 pub(super) mod transactions;
 mod upkeep;
 

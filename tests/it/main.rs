@@ -13,6 +13,7 @@ mod examples;
 mod give_way;
 mod harness;
 mod idempotency;
+mod hostile;
 mod isolation;
 mod keys;
 mod oracle;

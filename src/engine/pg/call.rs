@@ -17,6 +17,7 @@ use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 
 use super::types::{PgType, arrow_type};
+use crate::engine::give_way;
 use crate::engine::session_vars::SessionVars;
 
 /// What a kernel may know beside its values.
@@ -99,6 +100,19 @@ impl PgFunction {
         }
         let (chain, arguments) = chained(self, arguments);
         ScalarUDF::new_from_impl(chain).call(arguments)
+    }
+
+    fn run(&self, options: &ConfigOptions, rows: usize, arguments: Vec<ColumnarValue>) -> Result<ColumnarValue> {
+        let Some((first, later)) = self.links.split_first() else {
+            return self.compute(options, rows, arguments);
+        };
+        let mut values = arguments.into_iter();
+        let mut value = first.compute(options, rows, values.by_ref().take(first.arguments.len()).collect())?;
+        for link in later {
+            let others = values.by_ref().take(link.arguments.len() - 1);
+            value = link.compute(options, rows, std::iter::once(value).chain(others).collect())?;
+        }
+        Ok(value)
     }
 
     fn compute(&self, options: &ConfigOptions, rows: usize, mut values: Vec<ColumnarValue>) -> Result<ColumnarValue> {
@@ -203,19 +217,19 @@ impl ScalarUDFImpl for PgFunction {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (options, rows) = (arguments.config_options.as_ref(), arguments.number_rows);
-        let Some((first, later)) = self.links.split_first() else {
-            return self.compute(options, rows, arguments.args);
-        };
-        let mut values = arguments.args.into_iter();
-        let mut value = first.compute(options, rows, values.by_ref().take(first.arguments.len()).collect())?;
-        for link in later {
-            let others = values.by_ref().take(link.arguments.len() - 1);
-            value = link.compute(options, rows, std::iter::once(value).chain(others).collect())?;
+        let value = self.run(arguments.config_options.as_ref(), arguments.number_rows, arguments.args)?;
+        match &value {
+            // Refused, the call stays in the plan and is computed where rows are.
+            ColumnarValue::Scalar(scalar) if give_way::folding() && scalar.size() > FOLDED_BYTES_MAX => {
+                Err(DataFusionError::Execution(format!("a constant of {} bytes stays a call", scalar.size())))
+            }
+            _ => Ok(value),
         }
-        Ok(value)
     }
 }
+
+/// Largest value that becomes a constant of the plan. Plans are printed, compared and copied with their constants in them.
+const FOLDED_BYTES_MAX: usize = 1 << 20;
 
 /// Runs a kernel over whole arrays: constants are spread, and a result of constants alone is a constant again.
 pub(super) fn over_arrays(

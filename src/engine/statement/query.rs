@@ -12,7 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 
-use super::Analysis;
+use super::{Analysis, size};
 use crate::dialect::sqlparser::ast::{Expr, Statement as Sql};
 use crate::engine::activity::StatementToken;
 use crate::engine::pg;
@@ -33,6 +33,7 @@ pub(super) fn analyze(session: &mut Session, sql: &Sql, text: &str, declared: &[
 
 /// Pass C: what a statement means, independent of parameter values.
 pub(in crate::engine) fn analyzed(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan, PgError> {
+    size::check(&plan)?;
     let check =
         |plan| state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(pg::map_error);
     if !pg::apply::correlated(&plan) {
