@@ -244,8 +244,10 @@ mod tests {
         out
     }
 
+    type Rows = Vec<Vec<Option<Vec<u8>>>>;
+
     /// All rows of chunks, or the message and context of the error.
-    fn read(bytes: &[u8], chunk: usize) -> Result<Vec<Vec<Option<Vec<u8>>>>, (String, Option<String>)> {
+    fn read(bytes: &[u8], chunk: usize) -> Result<Rows, (String, Option<String>)> {
         let mut reader = BinaryReader::new("t", vec!["a".to_owned(), "b".to_owned()]);
         let mut rows = Vec::new();
         let shown = |error: PgError| (error.message.clone(), error.context.clone());
