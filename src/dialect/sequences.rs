@@ -15,7 +15,7 @@ pub type Qualified = (Option<String>, String);
 /// A statement about sequences.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SequenceStatement {
-    /// CREATE [TEMPORARY] SEQUENCE [IF NOT EXISTS].
+    /// `CREATE [TEMPORARY] SEQUENCE [IF NOT EXISTS]`.
     Create {
         /// TEMPORARY.
         temporary: bool,
@@ -35,7 +35,7 @@ pub enum SequenceStatement {
         /// What to change.
         change: SequenceChange,
     },
-    /// ALTER TABLE [IF EXISTS] table ALTER [COLUMN] column, about its identity.
+    /// `ALTER TABLE [IF EXISTS] table ALTER [COLUMN] column`, about its identity.
     Identity {
         /// IF EXISTS.
         if_exists: bool,

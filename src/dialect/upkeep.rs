@@ -15,14 +15,14 @@ pub type TableName = (Option<String>, String);
 /// A statement of upkeep.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UpkeepStatement {
-    /// VACUUM [FULL] [tables].
+    /// `VACUUM [FULL] [tables]`.
     Vacuum {
         /// Rewrite every part that has deleted rows.
         full: bool,
         /// None = all.
         tables: Vec<TableName>,
     },
-    /// ANALYZE [tables].
+    /// `ANALYZE [tables]`.
     Analyze {
         /// None = all.
         tables: Vec<TableName>,
