@@ -28,7 +28,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
-use super::catalog::{ColumnObject, Relation, TableObject};
+use super::catalog::{ColumnObject, Relation, TableObject, rights};
 use super::pg::{self, Parameters};
 use super::planner::{Planner, ReadView};
 use super::prepared::Action;
@@ -276,11 +276,14 @@ fn hidden_by_alias(mut error: PgError, table: &TableObject, alias: &str) -> PgEr
     error.hint(hint)
 }
 
-/// The base table a write names.
-pub(super) fn target(view: &ReadView, name: &ObjectName) -> Result<Arc<TableObject>, PgError> {
+/// The base table a write names, if the right to it (an aclitem letter) is there.
+pub(super) fn target(view: &ReadView, name: &ObjectName, right: char) -> Result<Arc<TableObject>, PgError> {
     let (schema, table) = ast::split_name(name)?;
     match view.catalog.resolve(&view.search_path, schema.as_deref(), &table)? {
-        Relation::Table(object) => Ok(object),
+        Relation::Table(object) => {
+            rights::must_allow_on_table(&view.catalog, &view.vars.current_user, right, &object)?;
+            Ok(object)
+        }
         Relation::View(object) => {
             Err(PgError::unsupported(format!("writing to view \"{}\" is not supported", object.name)))
         }

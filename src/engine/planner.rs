@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 use datafusion::sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use tributary_pg::error::PgError;
 
-use super::catalog::{Catalog, Relation, TableObject, ViewObject, lookup_path};
+use super::catalog::{Catalog, Relation, TableObject, ViewObject, lookup_path, rights};
 use super::pg::{self, Parameters};
 use super::session_vars::SessionVars;
 use super::table::ReadRows;
@@ -166,6 +166,10 @@ impl<'a> Planner<'a> {
         if self.view.catalog.schema_name(view.schema) == own {
             read_view.search_path.insert(0, own);
         }
+        // Its relations are read with its owner's rights.
+        if let Some(owner) = self.view.catalog.roles.get(&view.owner) {
+            read_view.vars.current_user = owner.name.clone();
+        }
         let mut inner = Planner::with_parameters(self.state, &read_view, &view.query, Arc::clone(&self.parameters));
         inner.depth = self.depth + 1;
         let statement = dialect::parse(&view.query)?.into_iter().next();
@@ -210,10 +214,25 @@ impl ContextProvider for Planner<'_> {
         }
         let relation =
             self.view.catalog.resolve(&self.view.search_path, name.schema(), name.table()).map_err(external)?;
+        let readable = |schema: u32, object: (&str, &str, u32, Option<&[String]>)| {
+            let (catalog, user) = (&self.view.catalog, &self.view.vars.current_user);
+            rights::must_use_schema(catalog, user, schema)
+                .and_then(|()| rights::must_allow(catalog, user, 'r', object))
+                .map_err(external)
+        };
         match relation {
-            Relation::Table(object) => table::source(&object, self.view),
-            Relation::View(object) => self.view_source(&object),
-            Relation::Sequence(object) => system::sequence_source(&object, self.view),
+            Relation::Table(object) => {
+                readable(object.schema, ("table", &object.name, object.owner, object.acl.as_deref()))?;
+                table::source(&object, self.view)
+            }
+            Relation::View(object) => {
+                readable(object.schema, ("view", &object.name, object.owner, object.acl.as_deref()))?;
+                self.view_source(&object)
+            }
+            Relation::Sequence(object) => {
+                readable(object.schema, ("sequence", &object.name, object.owner, object.acl.as_deref()))?;
+                system::sequence_source(&object, self.view)
+            }
             Relation::System(schema, name) => self.system_source(&schema, &name),
         }
         .map_err(external)

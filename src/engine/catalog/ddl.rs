@@ -9,6 +9,7 @@ mod comment;
 mod constraint;
 mod create_table;
 mod drop;
+mod grant;
 mod index;
 mod like;
 mod role;
@@ -193,6 +194,8 @@ impl<'a> Ddl<'a> {
             Statement::AlterSchema(alter) => self.alter_schema(alter),
             Statement::AlterTable(alter) => self.alter_table(alter),
             Statement::CreateIndex(create) => self.create_index(create),
+            Statement::Grant(grant) => self.grant(grant),
+            Statement::Revoke(revoke) => self.revoke(revoke),
             Statement::Comment { object_type, object_name, comment, if_exists } => {
                 self.comment_on(*object_type, object_name, comment.as_deref(), *if_exists)
             }

@@ -3,7 +3,10 @@
 //! A superuser may do everything; the owner of an object, and every role that has the owner's rights by membership with
 //! INHERIT, may do everything with the object. Access lists are aclitem texts, `grantee=letters/grantor`.
 
-use super::{Catalog, RoleObject};
+use tributary_pg::error::{PgError, PgResult};
+use tributary_pg::sqlstate;
+
+use super::{Catalog, RoleObject, TableObject};
 
 /// Has `role` the rights of the role with this OID: is it the same, a superuser, or a member that inherits?
 pub fn has_role(catalog: &Catalog, role: &RoleObject, wanted: u32) -> bool {
@@ -35,6 +38,35 @@ fn reaches(catalog: &Catalog, role: &RoleObject, wanted: u32, inherit_only: bool
         }
     }
     false
+}
+
+/// 42501 unless the role of this name has a right (one aclitem letter) on a relation or schema.
+pub fn must_allow(
+    catalog: &Catalog,
+    user: &str,
+    right: char,
+    (kind, name, owner, acl): (&str, &str, u32, Option<&[String]>),
+) -> PgResult<()> {
+    let allowed =
+        catalog.role(user).is_some_and(|role| has_role(catalog, role, owner) || acl_allows(catalog, acl, role, right));
+    if allowed {
+        return Ok(());
+    }
+    Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, format!("permission denied for {kind} {name}")))
+}
+
+/// 42501 unless the role of this name may name objects of a schema. A session's temporary schema is its own.
+pub fn must_use_schema(catalog: &Catalog, user: &str, schema: u32) -> PgResult<()> {
+    let Some(schema) = catalog.schemas.get(&schema).filter(|schema| !schema.name.starts_with("pg_")) else {
+        return Ok(());
+    };
+    must_allow(catalog, user, 'U', ("schema", &schema.name, schema.owner, schema.acl.as_deref()))
+}
+
+/// The same for a table and its schema.
+pub fn must_allow_on_table(catalog: &Catalog, user: &str, right: char, table: &TableObject) -> PgResult<()> {
+    must_use_schema(catalog, user, table.schema)?;
+    must_allow(catalog, user, right, ("table", &table.name, table.owner, table.acl.as_deref()))
 }
 
 /// Does an access list give a role a right (one aclitem letter)? An absent list gives nothing.

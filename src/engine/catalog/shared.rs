@@ -30,7 +30,6 @@ pub struct CatalogChanges {
 #[derive(Debug)]
 pub struct SharedCatalog {
     current: ArcSwap<Catalog>,
-    versions: AtomicU64,
     next_oid: AtomicU32,
     publishing: Mutex<()>,
 }
@@ -39,8 +38,7 @@ impl SharedCatalog {
     /// Begins with these stored objects; `next_oid` is the first OID never given out.
     pub fn open(objects: Vec<CatalogObject>, next_oid: u32) -> Self {
         Self {
-            current: ArcSwap::from_pointee(Catalog::new(1, objects)),
-            versions: AtomicU64::new(1),
+            current: ArcSwap::from_pointee(Catalog::new(new_version(), objects)),
             next_oid: AtomicU32::new(next_oid.max(oid::FIRST_USER)),
             publishing: Mutex::default(),
         }
@@ -70,7 +68,7 @@ impl SharedCatalog {
         };
         touched.extend(done.touched);
         let mut catalog = done.catalog;
-        catalog.version = self.new_version();
+        catalog.version = new_version();
         CatalogChanges { base, catalog: Arc::new(catalog), touched }
     }
 
@@ -110,14 +108,16 @@ impl SharedCatalog {
             next.insert(object.clone());
         }
         store(&written, &dropped)?;
-        next.version = self.new_version();
+        next.version = new_version();
         self.current.store(Arc::new(next));
         Ok(())
     }
+}
 
-    fn new_version(&self) -> u64 {
-        self.versions.fetch_add(1, Ordering::Relaxed) + 1
-    }
+/// Numbers are given out once in a process: what is derived from a catalog is kept by its version, whosever it is.
+fn new_version() -> u64 {
+    static VERSIONS: AtomicU64 = AtomicU64::new(1);
+    VERSIONS.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 fn conflict() -> PgError {

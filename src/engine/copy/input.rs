@@ -13,7 +13,7 @@ use tributary_pg::error::PgError;
 use tributary_pg::{InputBuilder, sqlstate, types};
 
 use crate::dialect::{CopyStatement, CopySubject};
-use crate::engine::catalog::{ColumnObject, Relation, TableObject};
+use crate::engine::catalog::{ColumnObject, Relation, TableObject, rights};
 use crate::engine::constraints::{RowChecks, schema_name};
 use crate::engine::dml::{self, Kept, keys::Keys};
 use crate::engine::idempotency::Token;
@@ -373,7 +373,10 @@ impl fmt::Debug for CopyIn {
 
 fn target(view: &ReadView, schema: Option<&str>, name: &str) -> Result<Arc<TableObject>, PgError> {
     match view.catalog.resolve(&view.search_path, schema, name)? {
-        Relation::Table(table) => Ok(table),
+        Relation::Table(table) => {
+            rights::must_allow_on_table(&view.catalog, &view.vars.current_user, 'a', &table)?;
+            Ok(table)
+        }
         Relation::View(view) => {
             Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("cannot copy to view \"{}\"", view.name))
                 .hint("To enable copying to a view, provide an INSTEAD OF INSERT trigger."))

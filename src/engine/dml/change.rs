@@ -12,7 +12,7 @@ use crate::dialect::sqlparser::ast::{
     Assignment, AssignmentTarget, Delete, Expr, FromTable, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
     ObjectName, Query, SelectItem, SetExpr, Spanned, TableWithJoins, Update, UpdateTableFromKind, Visit, With,
 };
-use crate::engine::catalog::{ColumnObject, TableObject};
+use crate::engine::catalog::{ColumnObject, TableObject, rights};
 use crate::engine::planner::{Planner, ReadView};
 use crate::engine::scan::ADDR;
 
@@ -27,7 +27,10 @@ pub(super) fn delete_queries(
         return Err(PgError::new(sqlstate::SYNTAX_ERROR, "DELETE takes one table; others belong into USING"));
     };
     refuse_limit(!delete.order_by.is_empty(), delete.limit.is_some())?;
-    let (table, name) = resolved(planner.view, table)?;
+    let (table, name) = resolved(planner.view, table, 'd')?;
+    if delete.selection.is_some() || delete.using.is_some() || delete.returning.is_some() {
+        must_read(planner, &table)?;
+    }
     let mut relations = vec![ast::hidden_table(TARGET_SCHEMA, table.oid, &name)];
     relations.extend(delete.using.iter().flatten().cloned());
     let mut items = vec![ast::named(ast::column(&name, ADDR), ADDR)];
@@ -47,13 +50,16 @@ pub(super) fn update_queries(
     with: Option<&With>,
 ) -> Result<(Arc<TableObject>, Queries), PgError> {
     refuse_limit(!update.order_by.is_empty(), update.limit.is_some())?;
-    let (table, name) = resolved(planner.view, &update.table)?;
+    let (table, name) = resolved(planner.view, &update.table, 'w')?;
     let mut relations = vec![ast::hidden_table(TARGET_SCHEMA, table.oid, &name)];
     let from = match &update.from {
         Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => from.as_slice(),
         None => &[],
     };
     let joined = !from.is_empty();
+    if joined || update.selection.is_some() || update.returning.is_some() {
+        must_read(planner, &table)?;
+    }
     relations.extend(from.iter().cloned());
     let mut values = new_values(planner, &table, &update.assignments)?;
     for (_, value) in &values {
@@ -69,12 +75,17 @@ pub(super) fn update_queries(
     Ok((table, Queries { kind, known_as: name, input, changed: Some(changed), returning, on_conflict: None }))
 }
 
-fn resolved(view: &ReadView, table: &TableWithJoins) -> Result<(Arc<TableObject>, String), PgError> {
+/// What reads columns of its target needs the right to read them.
+fn must_read(planner: &Planner<'_>, table: &TableObject) -> Result<(), PgError> {
+    rights::must_allow_on_table(&planner.view.catalog, &planner.view.vars.current_user, 'r', table)
+}
+
+fn resolved(view: &ReadView, table: &TableWithJoins, right: char) -> Result<(Arc<TableObject>, String), PgError> {
     if !table.joins.is_empty() {
         return Err(PgError::new(sqlstate::SYNTAX_ERROR, "the target of a write cannot be a join"));
     }
     let (name, alias) = table_name(&table.relation)?;
-    let object = target(view, name)?;
+    let object = target(view, name, right)?;
     let name = alias.unwrap_or_else(|| object.name.clone());
     Ok((object, name))
 }

@@ -15,7 +15,7 @@ use crate::dialect::sqlparser::ast::{
 };
 use crate::dialect::sqlparser::tokenizer::Location;
 use crate::dialect::{Overriding, overriding};
-use crate::engine::catalog::{ColumnObject, ConstraintKind, IndexObject, TableObject};
+use crate::engine::catalog::{ColumnObject, ConstraintKind, IndexObject, TableObject, rights};
 use crate::engine::planner::Planner;
 
 /// ON CONFLICT.
@@ -45,7 +45,7 @@ pub(super) fn queries(
     let InsertTarget::TableName(name) = &insert.table else {
         return Err(PgError::new(sqlstate::SYNTAX_ERROR, "INSERT needs the name of a table"));
     };
-    let table = target(planner.view, name)?;
+    let table = target(planner.view, name, 'a')?;
     let columns = target_columns(planner, &table, &insert.columns)?;
     let targets = Targets { columns, named: &insert.columns, overriding: overriding(insert), planner };
     let input = match &insert.source {
@@ -64,6 +64,12 @@ pub(super) fn queries(
     let name = insert.table_alias.as_ref().map_or_else(|| table.name.clone(), |alias| folded(&alias.alias));
     let on_conflict = insert.on.as_ref().map(|on| on_conflict(planner, &table, &name, on)).transpose()?;
     let returning = insert.returning.clone();
+    let updates =
+        matches!(&insert.on, Some(OnInsert::OnConflict(on)) if matches!(on.action, OnConflictAction::DoUpdate(_)));
+    let needed = returning.iter().map(|_| 'r').chain(updates.then_some('w'));
+    for right in needed {
+        rights::must_allow_on_table(&planner.view.catalog, &planner.view.vars.current_user, right, &table)?;
+    }
     Ok((table, Queries { kind: WriteKind::Insert, known_as: name, input, changed: None, returning, on_conflict }))
 }
 

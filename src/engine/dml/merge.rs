@@ -19,7 +19,7 @@ use crate::dialect::sqlparser::ast::{
     Statement as Sql, TableFactor, VisitMut, VisitorMut, With,
 };
 use crate::dialect::{MERGE_DEFAULTS, MERGE_NOTHING};
-use crate::engine::catalog::TableObject;
+use crate::engine::catalog::{TableObject, rights};
 use crate::engine::planner::Planner;
 use crate::engine::scan::ADDR;
 
@@ -53,7 +53,7 @@ pub(super) fn queries(
         return Err(PgError::new(sqlstate::SYNTAX_ERROR, "syntax error at or near \"RETURNING\""));
     }
     let (object, alias) = table_name(&merge.table)?;
-    let table = target(planner.view, object)?;
+    let table = target(planner.view, object, 'r')?;
     let name = alias.unwrap_or_else(|| table.name.clone());
     let source = source_of(planner, merge, with, &name)?;
     let mut clauses = Vec::with_capacity(merge.clauses.len());
@@ -70,6 +70,12 @@ pub(super) fn queries(
             return Err(PgError::new(sqlstate::SYNTAX_ERROR, message));
         }
         always[usize::from(matched)] = clause.predicate.is_none();
+        let right = match &clause.action {
+            MergeAction::Delete { .. } => 'd',
+            MergeAction::Update(_) => 'w',
+            MergeAction::Insert(_) => 'a',
+        };
+        rights::must_allow_on_table(&planner.view.catalog, &planner.view.vars.current_user, right, &table)?;
         let mut predicate = clause.predicate.clone();
         if let Some(predicate) = predicate.as_mut().filter(|_| !matched) {
             source.bind(predicate, &name)?;

@@ -16,7 +16,7 @@ use super::memory::Kept;
 use super::sink::Sink;
 use super::{WriteKind, WritePlan, ast};
 use crate::dialect::sqlparser::ast::{ObjectName, Truncate, TruncateIdentityOption};
-use crate::engine::catalog::{Relation, TableObject};
+use crate::engine::catalog::{Relation, TableObject, rights};
 use crate::engine::idempotency::Token;
 use crate::engine::planner::ReadView;
 use crate::engine::prepared::{Action, Outcome, Portal};
@@ -232,7 +232,10 @@ pub(in crate::engine) fn truncate(session: &mut Session, truncate: &Truncate) ->
 fn truncated(view: &ReadView, name: &ObjectName) -> Result<Arc<TableObject>, PgError> {
     let (schema, name) = ast::split_name(name)?;
     match view.catalog.resolve(&view.search_path, schema.as_deref(), &name)? {
-        Relation::Table(table) => Ok(table),
+        Relation::Table(table) => {
+            rights::must_allow_on_table(&view.catalog, &view.vars.current_user, 'D', &table)?;
+            Ok(table)
+        }
         Relation::View(_) | Relation::Sequence(_) => {
             Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table")))
         }

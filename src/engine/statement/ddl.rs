@@ -26,6 +26,8 @@ pub(super) fn is_ddl(sql: &Sql) -> bool {
         | Sql::AlterTable(_)
         | Sql::CreateIndex(_)
         | Sql::Comment { .. }
+        | Sql::Grant(_)
+        | Sql::Revoke(_)
         | Sql::Drop { .. } => true,
         _ => false,
     }
@@ -34,9 +36,10 @@ pub(super) fn is_ddl(sql: &Sql) -> bool {
 /// Runs a DDL statement.
 pub(super) fn run(session: &mut Session, sql: &Sql, text: &str) -> Result<Outcome, PgError> {
     let words = text.split_whitespace().map(str::to_uppercase);
+    let rights = matches!(sql, Sql::Grant(_) | Sql::Revoke(_));
     let verb = words
         .filter(|word| !["TEMP", "TEMPORARY", "UNLOGGED", "UNIQUE", "OR", "REPLACE"].contains(&word.as_str()))
-        .take(2)
+        .take(if rights { 1 } else { 2 })
         .collect::<Vec<_>>()
         .join(" ");
     with_ddl(session, &verb, |ddl| {

@@ -31,7 +31,18 @@ fn activity(view: &ReadView, rows: &mut Rows) {
     for backend in engine.activity().list() {
         push_backend(view, &backend, rows);
     }
+    for (pid, worker) in (BACKGROUND_PID..).zip(["checkpointer", "compaction", "meta"]) {
+        rows.push([
+            ("pid", pid.into()),
+            ("backend_start", micros(engine.started_at()).into()),
+            ("wait_event_type", "Activity".into()),
+            ("backend_type", worker.into()),
+        ]);
+    }
 }
+
+/// Where the numbers of the store's own threads begin: sessions count up from one.
+const BACKGROUND_PID: i32 = 2_000_000_000;
 
 fn push_backend(view: &ReadView, backend: &Arc<Backend>, rows: &mut Rows) {
     let status = backend.status();

@@ -170,7 +170,9 @@ impl Ddl<'_> {
                 Ok(())
             }
             AlterTableOperation::OwnerTo { new_owner } => {
-                table.owner = self.owner_named(new_owner)?.oid;
+                let owner = self.owner_named(new_owner)?.oid;
+                table.acl = self.acl_of_new_owner(table.acl.take(), table.owner, owner);
+                table.owner = owner;
                 Ok(())
             }
             AlterTableOperation::ValidateConstraint { name } => {
@@ -483,7 +485,11 @@ impl Ddl<'_> {
                     self.warn_dependents(view.oid, &view.name)?;
                     view.name = new;
                 }
-                AlterTableOperation::OwnerTo { new_owner } => view.owner = self.owner_named(new_owner)?.oid,
+                AlterTableOperation::OwnerTo { new_owner } => {
+                    let owner = self.owner_named(new_owner)?.oid;
+                    view.acl = self.acl_of_new_owner(view.acl.take(), view.owner, owner);
+                    view.owner = owner;
+                }
                 other => {
                     return Err(PgError::new(
                         sqlstate::WRONG_OBJECT_TYPE,

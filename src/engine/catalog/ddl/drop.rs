@@ -464,6 +464,7 @@ impl Ddl<'_> {
         for sequence in self.catalog.sequences.values().filter(|sequence| sequence.owner == role) {
             owned.push(format!("owner of sequence {}", self.visible_name(sequence.schema, &sequence.name)));
         }
+        owned.extend(self.rights_given_to(name));
         if owned.is_empty() {
             return Ok(());
         }

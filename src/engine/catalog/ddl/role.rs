@@ -175,6 +175,7 @@ impl Ddl<'_> {
         if self.catalog.role(&new_name).is_some() {
             return Err(PgError::new(sqlstate::DUPLICATE_OBJECT, format!("role \"{new_name}\" already exists")));
         }
+        self.rename_in_rights(&role.name, &new_name);
         role.name = new_name;
         self.put(role);
         Ok("ALTER ROLE")

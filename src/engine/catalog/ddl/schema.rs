@@ -60,7 +60,11 @@ impl Ddl<'_> {
                     }
                     schema.name = new;
                 }
-                AlterSchemaOperation::OwnerTo { owner } => schema.owner = self.owner_named(owner)?.oid,
+                AlterSchemaOperation::OwnerTo { owner } => {
+                    let owner = self.owner_named(owner)?.oid;
+                    schema.acl = self.acl_of_new_owner(schema.acl.take(), schema.owner, owner);
+                    schema.owner = owner;
+                }
                 other => return Err(PgError::unsupported(format!("ALTER SCHEMA {other} is not supported"))),
             }
         }

@@ -167,7 +167,11 @@ impl Ddl<'_> {
                 };
                 return Err(PgError::unsupported(message));
             }
-            SequenceChange::Owner(owner) => sequence.owner = self.role_named(owner)?.oid,
+            SequenceChange::Owner(owner) => {
+                let owner = self.role_named(owner)?.oid;
+                sequence.acl = self.acl_of_new_owner(sequence.acl.take(), sequence.owner, owner);
+                sequence.owner = owner;
+            }
             SequenceChange::Schema(schema) => {
                 let schema = self.schema(schema)?;
                 self.may_create_in(&schema)?;
