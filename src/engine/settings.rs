@@ -63,6 +63,8 @@ pub struct Settings {
     undo: Vec<Undo>,
     /// Reported settings changed since the last drain.
     changed: Vec<&'static str>,
+    /// What the client was told of those, by name.
+    told: HashMap<&'static str, String>,
 }
 
 impl Settings {
@@ -177,7 +179,14 @@ impl Settings {
     pub fn drain_changed(&mut self) -> Vec<(&'static str, String)> {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_by_key(|name| REPORTED.iter().position(|reported| reported == name));
-        changed.into_iter().map(|name| (name, self.get(name).unwrap_or_default())).collect()
+        let mut news = Vec::with_capacity(changed.len());
+        for name in changed {
+            let value = self.get(name).unwrap_or_default();
+            if self.told.insert(name, value.clone()).as_ref() != Some(&value) {
+                news.push((name, value));
+            }
+        }
+        news
     }
 
     /// A time setting in milliseconds; zero means none.
@@ -217,6 +226,7 @@ impl Settings {
             && !self.changed.contains(reported)
         {
             self.changed.push(reported);
+            self.told.entry(reported).or_insert_with(|| shown_before.unwrap_or_default());
         }
     }
 }
@@ -347,9 +357,12 @@ mod tests {
         let mut settings = open();
         settings.drain_changed();
         settings.set("timezone", "Asia/Shanghai", false).expect("valid");
-        settings.set("TimeZone", "UTC", false).expect("valid");
+        settings.set("TimeZone", "Asia/Tokyo", false).expect("valid");
         settings.set("work_mem", "1MB", false).expect("valid");
-        assert_eq!(settings.drain_changed(), vec![("TimeZone", "UTC".to_owned())]);
+        assert_eq!(settings.drain_changed(), vec![("TimeZone", "Asia/Tokyo".to_owned())]);
         assert!(settings.drain_changed().is_empty());
+        settings.set("TimeZone", "UTC", false).expect("valid");
+        settings.set("TimeZone", "Asia/Tokyo", false).expect("valid");
+        assert!(settings.drain_changed().is_empty(), "a value that is back is no news");
     }
 }
