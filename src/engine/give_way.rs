@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, FieldRef, Schema};
@@ -49,10 +49,12 @@ pub(super) struct GiveWay;
 
 impl PhysicalOptimizerRule for GiveWay {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let backend = config.extensions.get::<SessionVars>().and_then(|vars| vars.backend.clone());
+        let vars = config.extensions.get::<SessionVars>();
+        let stop =
+            vars.and_then(|vars| Some(Stop { backend: vars.backend.clone()?, abandoned: Arc::clone(&vars.abandoned) }));
         plan.transform_up(|node| {
-            let node = match &backend {
-                Some(backend) => with_stoppable_condition(node, backend)?,
+            let node = match &stop {
+                Some(stop) => with_stoppable_condition(node, stop)?,
                 None => node,
             };
             let node = few_rows::before_series(node)?;
@@ -117,17 +119,34 @@ fn check_running(backend: &Backend) -> Result<()> {
     backend.check_running().map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
-fn with_stoppable_condition(node: Arc<dyn ExecutionPlan>, backend: &Arc<Backend>) -> Result<Arc<dyn ExecutionPlan>> {
+/// How a plan learns that it must stop.
+#[derive(Clone, Debug)]
+struct Stop {
+    backend: Arc<Backend>,
+    /// Set when the rows of the plan are no longer waited for: the session may be at its next statement then.
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Stop {
+    fn check(&self) -> Result<()> {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err(DataFusionError::Execution("nobody waits for these rows".to_owned()));
+        }
+        check_running(&self.backend)
+    }
+}
+
+fn with_stoppable_condition(node: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPlan>> {
     if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
         && let Some(condition) = join.filter()
     {
-        let condition = stoppable(condition, backend);
+        let condition = stoppable(condition, stop);
         return Ok(Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(Some(condition)).build()?));
     }
     if let Some(join) = node.downcast_ref::<HashJoinExec>()
         && let Some(condition) = join.filter()
     {
-        return join.builder().with_filter(Some(stoppable(condition, backend))).build_exec();
+        return join.builder().with_filter(Some(stoppable(condition, stop))).build_exec();
     }
     if let Some(join) = node.downcast_ref::<SortMergeJoinExec>()
         && let Some(condition) = join.filter()
@@ -136,7 +155,7 @@ fn with_stoppable_condition(node: Arc<dyn ExecutionPlan>, backend: &Arc<Backend>
             Arc::clone(join.left()),
             Arc::clone(join.right()),
             join.on().to_vec(),
-            Some(stoppable(condition, backend)),
+            Some(stoppable(condition, stop)),
             join.join_type(),
             join.sort_options().to_vec(),
             join.null_equality(),
@@ -145,9 +164,9 @@ fn with_stoppable_condition(node: Arc<dyn ExecutionPlan>, backend: &Arc<Backend>
     Ok(node)
 }
 
-fn stoppable(condition: &JoinFilter, backend: &Arc<Backend>) -> JoinFilter {
+fn stoppable(condition: &JoinFilter, stop: &Stop) -> JoinFilter {
     let inner = Arc::clone(condition.expression());
-    let expression = Stoppable { inner, backend: Arc::clone(backend), batches: Arc::default() };
+    let expression = Stoppable { inner, stop: stop.clone(), batches: Arc::default() };
     JoinFilter::new(Arc::new(expression), condition.column_indices().to_vec(), Arc::clone(condition.schema()))
 }
 
@@ -155,14 +174,14 @@ fn stoppable(condition: &JoinFilter, backend: &Arc<Backend>) -> JoinFilter {
 #[derive(Debug)]
 struct Stoppable {
     inner: Arc<dyn PhysicalExpr>,
-    backend: Arc<Backend>,
+    stop: Stop,
     /// Batches judged so far, by all partitions.
     batches: Arc<AtomicU32>,
 }
 
 impl PhysicalExpr for Stoppable {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        check_running(&self.backend)?;
+        self.stop.check()?;
         if self.batches.fetch_add(1, Ordering::Relaxed) % BATCHES_A_TURN == BATCHES_A_TURN - 1 {
             aside(|| self.inner.evaluate(batch))
         } else {
@@ -189,7 +208,7 @@ impl PhysicalExpr for Stoppable {
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         let [inner] = <[_; 1]>::try_from(children)
             .map_err(|_| DataFusionError::Internal("a join's condition has one child".to_owned()))?;
-        Ok(Arc::new(Self { inner, backend: Arc::clone(&self.backend), batches: Arc::clone(&self.batches) }))
+        Ok(Arc::new(Self { inner, stop: self.stop.clone(), batches: Arc::clone(&self.batches) }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -13,28 +14,46 @@ use tributary_pg::error::PgError;
 
 use super::dml::Kept;
 use super::pg::map_error;
+use super::session_vars::SessionVars;
 
 /// A stream of batches of one schema. Dropping it stops the query.
 pub struct RowStream {
     stream: SendableRecordBatchStream,
+    /// Told when this is dropped: tasks of the plan end when they next wait, which some would not for hours.
+    abandoned: Option<Arc<AtomicBool>>,
+}
+
+impl Drop for RowStream {
+    fn drop(&mut self) {
+        if let Some(abandoned) = &self.abandoned {
+            abandoned.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl RowStream {
     /// Rows of a running plan.
     pub(super) fn new(stream: SendableRecordBatchStream) -> Self {
-        Self { stream }
+        Self { stream, abandoned: None }
     }
 
     /// Starts a plan.
     pub(super) fn run(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<Self, PgError> {
-        execute_stream(plan, context).map(Self::new).map_err(map_error)
+        let vars = SessionVars::of(context.session_config().options());
+        let abandoned = vars.map(|vars| Arc::clone(&vars.abandoned));
+        if let Some(abandoned) = &abandoned {
+            // A plan may be run a second time.
+            abandoned.store(false, Ordering::Relaxed);
+        }
+        let stream = execute_stream(plan, context).map_err(map_error)?;
+        Ok(Self { stream, abandoned })
     }
 
     /// Rows that are already there.
     pub(super) fn of_batch(batch: RecordBatch) -> Self {
         let schema = batch.schema();
         let stream = futures::stream::once(async move { Ok(batch) });
-        Self { stream: Box::pin(RecordBatchStreamAdapter::new(schema, stream)) }
+        Self::new(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
 
     /// Rows that are already there, and what they were kept with until the last is out.
@@ -42,7 +61,7 @@ impl RowStream {
         let stream = futures::stream::unfold((batches.into_iter(), kept), |(mut batches, kept)| async move {
             batches.next().map(|batch| (Ok(batch), (batches, kept)))
         });
-        Self { stream: Box::pin(RecordBatchStreamAdapter::new(schema, stream)) }
+        Self::new(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
 
     /// Schema of the batches.

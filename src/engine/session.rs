@@ -617,6 +617,7 @@ impl Session {
             named: Arc::clone(&self.named),
             mailbox: Arc::clone(&self.mailbox),
             sequences: Arc::clone(&self.sequences),
+            abandoned: Arc::default(),
         }
     }
 

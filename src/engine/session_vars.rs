@@ -4,6 +4,7 @@
 //! never through a global: a plan of one session cannot see another's.
 
 use std::any::Any;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -47,6 +48,8 @@ pub struct SessionVars {
     pub named: Arc<Mutex<NamedObjects>>,
     /// LISTEN and NOTIFY of the session.
     pub(super) mailbox: Arc<Mutex<Mailbox>>,
+    /// Set when nobody waits any longer for the rows of the plan made under these.
+    pub(super) abandoned: Arc<AtomicBool>,
 }
 
 impl Default for SessionVars {
@@ -64,6 +67,7 @@ impl Default for SessionVars {
             sequences: Arc::default(),
             named: Arc::default(),
             mailbox: Arc::default(),
+            abandoned: Arc::default(),
         }
     }
 }
