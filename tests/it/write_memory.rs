@@ -57,7 +57,7 @@ async fn an_update_that_joins_spills_its_rows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_merge_spills_its_rows() {
-    let database = filled(32 * MIB, PLAIN).await;
+    let database = filled(48 * MIB, PLAIN).await;
     let mut client = database.connect();
     let half = ROWS / 2;
     let merge = format!(
