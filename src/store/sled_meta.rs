@@ -64,14 +64,13 @@ impl MetaOpener for SledOpener {
 
 impl SledMeta {
     fn open(dir: &Path, syncs: bool) -> Result<Self> {
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(dir)
             .flush_every_ms(None)
             .use_compression(false)
             .cache_capacity(CACHE_BYTES)
-            .mode(sled::Mode::LowSpace)
-            .open()
-            .map_err(|error| failed(&error))?;
+            .mode(sled::Mode::LowSpace);
+        let db = opened(&config).map_err(|error| failed(&error))?;
         let names = ["catalog", "manifest", "deletes", "kv", "token", "counters"];
         let open = |name: &&str| db.open_tree(name).map_err(|error| failed(&error));
         let trees = names.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -209,6 +208,25 @@ impl MetaStore for SledMeta {
         self.applied()
     }
 }
+
+/// Opens sled, whose threads let go of its lock some time after it was closed. The directory's own LOCK is held, so
+/// nobody else can have it.
+fn opened(config: &sled::Config) -> sled::Result<sled::Db> {
+    let mut left = LOCK_TRIES;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error)) if left > 0 && error.to_string().contains("could not acquire lock") => {
+                left -= 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// How often, and how far apart, a lock that is about to be let go is asked for: two seconds in all.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {
