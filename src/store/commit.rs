@@ -19,6 +19,7 @@ use crate::part::Part;
 use crate::prepare::Prepared;
 use crate::pressure::{self, Room};
 use crate::relocation::{Targets, locate};
+use crate::snapshot::Snapshot;
 use crate::source::Body;
 use crate::state::{MetaOp, State};
 use crate::store::Shared;
@@ -207,7 +208,7 @@ pub(crate) fn run(shared: &Shared) {
         }
         let wanted = committer.wal.wants_segment();
         drop(committer);
-        if wanted.is_some() {
+        if wanted {
             shared.wake_maintenance();
         }
     }
@@ -483,5 +484,3 @@ impl Committer {
         }
     }
 }
-
-use crate::snapshot::Snapshot;

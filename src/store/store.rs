@@ -266,8 +266,8 @@ impl Shared {
         self.meta.stop();
     }
 
-    fn prepare_segment(&self) {
-        let Some((number, size)) = self.committer().wal.wants_segment() else { return };
+    pub(crate) fn prepare_segment(&self) {
+        let Some((number, size)) = self.committer().wal.reserve() else { return };
         let data_dir = &self.config.data_dir;
         let recycled = {
             let mut recyclable = self.recyclable();
@@ -275,10 +275,10 @@ impl Shared {
             fitting.map(|index| wal::recycle(self.disk.as_ref(), data_dir, recyclable.remove(index).1, number))
         };
         let prepared = recycled.unwrap_or_else(|| wal::prepare(self.disk.as_ref(), data_dir, number, size));
-        match prepared {
-            Ok(prepared) => self.committer().wal.offer(prepared),
-            Err(error) => tracing::warn!(%error, "the next log segment could not be prepared"),
+        if let Err(error) = &prepared {
+            tracing::warn!(%error, "the next log segment could not be prepared");
         }
+        self.committer().wal.offer(prepared.ok());
     }
 
     fn flush_due(self: &Arc<Self>) -> Result<()> {

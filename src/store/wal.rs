@@ -121,6 +121,10 @@ pub(crate) struct WalWriter {
     size_next: u64,
     size_max: u64,
     prepared: Option<Prepared>,
+    /// The highest number any file has or is about to get. Numbers may be skipped: segments name their predecessor.
+    number_last: u32,
+    /// The number of a segment that is being prepared outside.
+    reserved: Option<u32>,
     /// Bytes written since the store was opened.
     pub(crate) written: u64,
 }
@@ -148,6 +152,8 @@ impl WalWriter {
             size_next: (sizes.0 * 2).min(sizes.1),
             size_max: sizes.1,
             prepared: None,
+            number_last: number,
+            reserved: None,
             written: 0,
         };
         let header = writer.enter(prepared, first_seq, prev_end);
@@ -178,15 +184,31 @@ impl WalWriter {
         Position::new(self.number, u32::try_from(self.offset).expect("segments are at most 2 GiB"))
     }
 
-    /// The number and size of the segment that should be prepared now, if the current one is half full.
-    pub(crate) fn wants_segment(&self) -> Option<(u32, u64)> {
-        let due = self.prepared.is_none() && self.offset > self.size / 2;
-        due.then_some((self.number + 1, self.size_next))
+    /// Whether a segment should be prepared now: the current one is half full.
+    pub(crate) fn wants_segment(&self) -> bool {
+        self.prepared.is_none() && self.reserved.is_none() && self.offset > self.size / 2
     }
 
-    /// Hands over a segment made outside; a late one is ignored.
-    pub(crate) fn offer(&mut self, prepared: Prepared) {
-        if self.prepared.is_none() && prepared.number == self.number + 1 {
+    /// Number and size of a segment to be prepared outside, if one is wanted. Nothing else gets that number, however
+    /// late the segment comes; [`WalWriter::offer`] ends the reservation.
+    pub(crate) fn reserve(&mut self) -> Option<(u32, u64)> {
+        if !self.wants_segment() {
+            return None;
+        }
+        self.number_last += 1;
+        self.reserved = Some(self.number_last);
+        Some((self.number_last, self.size_next))
+    }
+
+    /// Hands over the segment that was reserved, or None if it could not be made. One that comes after a later segment
+    /// was begun is ignored: nobody wrote to it, so it can never count.
+    pub(crate) fn offer(&mut self, prepared: Option<Prepared>) {
+        let reserved = self.reserved.take();
+        if prepared.is_none() && reserved == Some(self.number_last) {
+            // What a failure left is a file without a header; the next attempt replaces it.
+            self.number_last -= 1;
+        }
+        if let Some(prepared) = prepared.filter(|prepared| prepared.number > self.number) {
             self.size_next = (prepared.size * 2).min(self.size_max);
             self.prepared = Some(prepared);
         }
@@ -198,8 +220,14 @@ impl WalWriter {
             return Ok(prepared);
         }
         let size = self.size_next.max(bytes.next_multiple_of(4_096));
-        let prepared = prepare(self.disk.as_ref(), &self.data_dir, self.number + 1, size)?;
+        let prepared = self.prepare_here(size)?;
         self.size_next = (size * 2).min(self.size_max);
+        Ok(prepared)
+    }
+
+    fn prepare_here(&mut self, size: u64) -> Result<Prepared> {
+        let prepared = prepare(self.disk.as_ref(), &self.data_dir, self.number_last + 1, size)?;
+        self.number_last = prepared.number;
         Ok(prepared)
     }
 
@@ -241,7 +269,7 @@ impl WalWriter {
     fn void_partial_write(&mut self, end: Position, cause: StoreError) -> WalFailure {
         let voided = (|| {
             self.prepared = None;
-            let prepared = prepare(self.disk.as_ref(), &self.data_dir, self.number + 1, self.size_next)?;
+            let prepared = self.prepare_here(self.size_next)?;
             let header = self.enter(prepared, 0, end);
             let path = segment_path(&self.data_dir, self.number);
             at("write", &path, self.file.write_at(0, &header))?;
