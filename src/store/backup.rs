@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use crate::Seq;
 use crate::arrange::{self, Piece};
-use crate::blob::Blob;
+use crate::blob::{Blob, BlobRef};
 use crate::check::{Finding, check_with};
 use crate::cut::{Target, write_parts};
 use crate::disk::{Disk, DiskLock, at};
 use crate::dump;
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
+use crate::manifest::FileSum;
 use crate::part::PartPlace;
 use crate::snapshot::{Snapshot, TableState, ValueBody};
 use crate::source::{Body, Source};
@@ -176,9 +177,9 @@ impl Writing<'_> {
             match &source.body {
                 Body::Delta(_) => in_memory.push(Piece::whole(Arc::clone(source))),
                 Body::Part(part) => {
-                    for path in part.paths() {
-                        self.file(&path)?;
-                    }
+                    let [data, idx] = part.paths();
+                    self.file(&data, part.entry.data)?;
+                    self.file(&idx, part.entry.idx)?;
                     copied.sources.push(Arc::clone(source));
                 }
             }
@@ -214,11 +215,12 @@ impl Writing<'_> {
     }
 
     fn blob(&mut self, blob: &Blob) -> Result<()> {
-        self.file(&blob.path())
+        let BlobRef { len, crc, .. } = blob.reference;
+        self.file(&blob.path(), FileSum { len, crc })
     }
 
     /// Links a file from the data directory or from the earlier backup, or copies it.
-    fn file(&mut self, path: &Path) -> Result<()> {
+    fn file(&mut self, path: &Path, sum: FileSum) -> Result<()> {
         let relative =
             path.strip_prefix(self.from).map_err(|_| StoreError::internal("a file lies outside the data"))?;
         let to = self.to.join(relative);
@@ -230,15 +232,13 @@ impl Writing<'_> {
         if self.link(path, &to)? {
             return Ok(());
         }
-        let source = at("open", path, self.disk.open(path))?;
-        let size = at("stat", path, source.size())?;
-        if let Some(earlier) = self.earlier.as_ref().map(|earlier| earlier.join(relative)) {
-            // File names are never reused, so a file of that name and size is the same file.
-            let same = self.disk.exists(&earlier)
-                && self.disk.open(&earlier).and_then(|file| file.size()).is_ok_and(|known| known == size);
-            if same && self.link(&earlier, &to)? {
-                return Ok(());
-            }
+        // A name alone proves nothing: rows in memory become parts of a copy under numbers the database uses again, and a
+        // restored database goes on under the same uuid.
+        if let Some(earlier) = self.earlier.as_ref().map(|earlier| earlier.join(relative))
+            && holds(self.disk, &earlier, sum)
+            && self.link(&earlier, &to)?
+        {
+            return Ok(());
         }
         self.done.written_files += 1;
         self.done.written_bytes += copy(self.disk, path, &to)?;
@@ -279,6 +279,26 @@ impl Writing<'_> {
             }
         }
     }
+}
+
+/// Whether a file can be read and has this content.
+fn holds(disk: &dyn Disk, path: &Path, sum: FileSum) -> bool {
+    let Ok(file) = disk.open(path) else { return false };
+    if !file.size().is_ok_and(|size| size == sum.len) {
+        return false;
+    }
+    let mut buffer = vec![0; COPY_BYTES];
+    let (mut offset, mut crc) = (0, 0);
+    while offset < sum.len {
+        match file.read_at(offset, &mut buffer) {
+            Ok(0) | Err(_) => return false,
+            Ok(read) => {
+                crc = crc32c::crc32c_append(crc, &buffer[..read]);
+                offset += read as u64;
+            }
+        }
+    }
+    crc == sum.crc
 }
 
 /// Copies a file and syncs it; gives its size.

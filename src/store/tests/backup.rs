@@ -152,6 +152,43 @@ fn a_second_backup_links_unchanged_files_of_the_first() {
     }
 }
 
+/// Rows in memory become parts of a copy under numbers that the database gives to other parts later.
+#[test]
+fn a_second_backup_takes_no_file_of_the_first_for_its_name_and_size() {
+    let (disk, meta) = (SimDisk::new(), SimMeta::new());
+    let config = StoreConfig::at("/sim/data");
+    let store = Store::open_simulated(&config, &disk, Arc::<SimClock>::default(), &meta).unwrap();
+    let commit = |build: &dyn Fn(&mut crate::Txn)| {
+        let mut txn = store.begin(Isolation::ReadCommitted);
+        build(&mut txn);
+        let ticket = store.commit(txn);
+        store.step_commit();
+        ticket.try_wait().unwrap().unwrap();
+    };
+    disk.refuse_links_from(Some("/sim/data".into()));
+    commit(&|txn| txn.ddl(kit::table(TABLE)).unwrap());
+    // Names have a period of 140.
+    commit(&|txn| txn.append(TABLE, kit::rows(140..280)).unwrap());
+    crate::backup::backup(store.shared(), Path::new("/sim/backups/1")).unwrap();
+    commit(&|txn| kit::delete_in(txn, &(140..280).collect::<Vec<_>>()));
+    commit(&|txn| txn.append(TABLE, kit::rows(280..420)).unwrap());
+    store.flush(TABLE).unwrap();
+    store.backup(Path::new("/sim/backups/2")).unwrap();
+    let mut same_size = 0;
+    for path in disk.files().iter().filter(|path| path.starts_with("/sim/backups/2/parts")) {
+        let relative = path.strip_prefix("/sim/backups/2").unwrap();
+        let content = |dir: &str| disk.content(&Path::new(dir).join(relative));
+        assert!(content("/sim/backups/2").unwrap() == content("/sim/data").unwrap(), "{}", relative.display());
+        let first = content("/sim/backups/1").unwrap_or_default();
+        same_size += usize::from(first.len() == content("/sim/data").unwrap().len());
+    }
+    assert!(same_size > 0, "no file was in danger");
+    let dir = Path::new("/sim/backups/2");
+    assert_eq!(crate::check::check_with(dir, &(Arc::new(disk.clone()) as Arc<dyn Disk>), None).unwrap(), []);
+    let copy = Store::open_simulated(&StoreConfig::at(dir), &disk, Arc::default(), &SimMeta::new()).unwrap();
+    assert_eq!(ids(&copy), (280..420).collect::<Vec<_>>());
+}
+
 #[test]
 fn nothing_is_overwritten_and_damage_is_not_restored() {
     let root = tempfile::tempdir().unwrap();
