@@ -13,7 +13,7 @@ use tributary_pg::sqlstate;
 use super::expressions::text;
 use super::forms::{Kind, call, form, null, packed, unnest};
 use super::names::folded;
-use super::semantics::{FunctionKind, Rewriter, unsupported};
+use super::semantics::{FunctionKind, Rewriter, Windowing, unsupported};
 
 /// Functions without parentheses, and what they are called in the function table.
 const KEYWORD_FUNCTIONS: [&str; 12] = [
@@ -115,8 +115,18 @@ impl Rewriter<'_> {
         }
         let kind = self.functions.kind(&name);
         let windowed = function.over.is_some();
-        let aggregate = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window)
-            || (windowed && kind != FunctionKind::Unknown);
+        match self.functions.windowing(&name) {
+            Windowing::Needed if !windowed => {
+                let message = format!("window function {name} requires an OVER clause");
+                return Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, message).at(position));
+            }
+            Windowing::Refused if windowed => {
+                let message = format!("OVER specified, but {name} is not a window function nor an aggregate function");
+                return Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, message).at(position));
+            }
+            _ => {}
+        }
+        let aggregate = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window);
         if aggregate || kind == FunctionKind::Own || name == "grouping" {
             let postgres = matches!(kind, FunctionKind::Aggregate | FunctionKind::Window);
             let engine = if postgres { self.functions.engine_name(&name) } else { name.clone() };

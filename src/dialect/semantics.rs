@@ -38,8 +38,22 @@ pub enum FunctionKind {
     Unknown,
 }
 
+/// Whether a function is called with OVER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Windowing {
+    /// Aggregates are with it or without.
+    Possible,
+    /// Window functions are never without.
+    Needed,
+    /// Scalar and set-returning functions are never with it.
+    Refused,
+}
+
 /// Tells functions apart by name.
 pub trait Functions {
+    /// Whether the function called `name` is called with OVER.
+    fn windowing(&self, name: &str) -> Windowing;
+
     /// The kind of the function called `name`.
     fn kind(&self, name: &str) -> FunctionKind;
 

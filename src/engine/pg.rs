@@ -48,7 +48,7 @@ pub(super) use planning::near_function;
 pub(in crate::engine) use types::PgType;
 
 use super::session_vars::SessionVars;
-use crate::dialect::semantics::{FunctionKind, Functions};
+use crate::dialect::semantics::{FunctionKind, Functions, Windowing};
 
 /// Planners of one statement, asked before DataFusion's own.
 pub(super) fn expr_planners(parameters: &Arc<Parameters>, session: &SessionVars) -> Vec<Arc<dyn ExprPlanner>> {
@@ -115,6 +115,17 @@ impl Functions for FunctionNames<'_> {
         let aggregate = || self.0.aggregate_functions().get(name).map(|function| function.signature());
         let signature = scalar.or_else(aggregate);
         signature.and_then(|signature| signature.parameter_names.clone()).unwrap_or_default()
+    }
+
+    fn windowing(&self, name: &str) -> Windowing {
+        match self.kind(name) {
+            FunctionKind::Window => Windowing::Needed,
+            FunctionKind::Scalar | FunctionKind::Set => Windowing::Refused,
+            FunctionKind::Aggregate | FunctionKind::Unknown => Windowing::Possible,
+            FunctionKind::Own if self.0.aggregate_functions().contains_key(name) => Windowing::Possible,
+            FunctionKind::Own if self.0.window_functions().contains_key(name) => Windowing::Needed,
+            FunctionKind::Own => Windowing::Refused,
+        }
     }
 
     fn kind(&self, name: &str) -> FunctionKind {

@@ -16,7 +16,7 @@ use tributary_store::Txn;
 
 use super::activity::{BackendGuard, BackendState, StatementToken};
 use super::catalog::ddl::{DdlDone, RowWork};
-use super::catalog::{Catalog, SchemaObject, TEMPORARY_PREFIX, lookup_path, stored};
+use super::catalog::{Catalog, SchemaObject, TEMPORARY_PREFIX, lookup_path, rights, stored};
 use super::named::{NamedObjects, PreparedEntry};
 use super::notify::{Mailbox, Notification};
 use super::planner::ReadView;
@@ -90,8 +90,13 @@ impl Session {
         let config = engine.config().settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let client = login.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut settings = Settings::open(config.chain(client))?;
-        let superuser = engine.login_role(&login.user).is_some_and(|role| role.superuser);
-        settings.set_internal("session_authorization", &login.user);
+        settings.set_identity("session_authorization", &login.user, false);
+        let role = settings.get("role").filter(|role| role != "none");
+        if let Some(role) = &role {
+            rights::must_be_member(&engine.catalog(), &login.user, role)
+                .map_err(|error| error.severity(Severity::Fatal))?;
+        }
+        let superuser = engine.login_role(role.as_ref().unwrap_or(&login.user)).is_some_and(|role| role.superuser);
         settings.set_internal("is_superuser", if superuser { "on" } else { "off" });
         settings.commit();
         settings.drain_changed();
@@ -248,6 +253,8 @@ impl Session {
 
     /// Notices and setting changes the client has not been told.
     pub fn drain(&mut self) -> Drained {
+        // set_config may have changed the role.
+        self.report_superuser();
         let settings = self.settings().drain_changed();
         Drained { notices: std::mem::take(&mut self.notices), settings }
     }

@@ -17,6 +17,9 @@ use tributary_pg::sqlstate;
 
 pub use definition::{Class, Definition, Kind};
 
+/// Settings that say whose rights the session has.
+const IDENTITY: [&str; 2] = ["role", "session_authorization"];
+
 /// Settings reported to the client at start and when changed, in this order.
 pub const REPORTED: [&str; 13] = [
     "application_name",
@@ -100,8 +103,14 @@ impl Settings {
     }
 
     /// Sets a value; `local` ends with the block.
+    ///
+    /// Who the session is cannot be set by this: [`Settings::set_identity`] is for who has checked that it may be.
     pub fn set(&mut self, name: &str, value: &str, local: bool) -> Result<(), PgError> {
         let key = canonical(name);
+        if IDENTITY.contains(&key.as_str()) {
+            let message = format!("permission denied to set parameter \"{key}\"");
+            return Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, message));
+        }
         let checked = check(&key, value, Phase::Session)?;
         self.store(key, Some(checked), local);
         Ok(())
@@ -113,6 +122,11 @@ impl Settings {
         self.undo.retain(|undo| undo.name != key);
         self.session_start.remove(&key);
         self.values.remove(&key).unwrap_or_default()
+    }
+
+    /// Sets the role or session user that the caller has found allowed.
+    pub fn set_identity(&mut self, name: &str, value: &str, local: bool) {
+        self.store(canonical(name), Some(value.to_owned()), local);
     }
 
     /// Sets a value the server itself computes (session_authorization, is_superuser, ...), without checks.

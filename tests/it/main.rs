@@ -21,6 +21,7 @@ mod ordered;
 mod power_cut;
 mod raw_client;
 mod readme;
+mod rights;
 mod scan;
 mod sequences;
 mod sessions;

@@ -244,6 +244,23 @@ pub(super) fn holds_subquery(expr: &Expr) -> bool {
     expr.visit(&mut Find).is_break()
 }
 
+/// Whether a column may be named in it, be it in a subquery.
+pub(super) fn names_column(expr: &Expr) -> bool {
+    struct Find;
+    impl Visitor for Find {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            let named = match expr {
+                Expr::Identifier(ident) => ident.quote_style.is_some() || !ident.value.eq_ignore_ascii_case("default"),
+                Expr::CompoundIdentifier(_) => true,
+                _ => false,
+            };
+            if named { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    expr.visit(&mut Find).is_break()
+}
+
 /// Where the first call of an aggregate is, those in subqueries not counted.
 pub(super) fn aggregate_call(expr: &impl Visit, aggregate: &dyn Fn(&str) -> bool) -> Option<Location> {
     struct Find<'a>(usize, &'a dyn Fn(&str) -> bool);

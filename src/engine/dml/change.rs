@@ -57,13 +57,14 @@ pub(super) fn update_queries(
         None => &[],
     };
     let joined = !from.is_empty();
-    if joined || update.selection.is_some() || update.returning.is_some() {
-        must_read(planner, &table)?;
-    }
     relations.extend(from.iter().cloned());
     let mut values = new_values(planner, &table, &update.assignments)?;
     for (_, value) in &values {
         no_aggregate(planner, value, "UPDATE")?;
+    }
+    let reads = joined || update.selection.is_some() || update.returning.is_some();
+    if reads || values.iter().any(|(_, value)| ast::names_column(value)) {
+        must_read(planner, &table)?;
     }
     let changed = values.iter().map(|(attnum, _)| *attnum).collect();
     let mut items = vec![ast::named(ast::column(&name, ADDR), ADDR)];

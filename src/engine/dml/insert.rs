@@ -66,7 +66,10 @@ pub(super) fn queries(
     let returning = insert.returning.clone();
     let updates =
         matches!(&insert.on, Some(OnInsert::OnConflict(on)) if matches!(on.action, OnConflictAction::DoUpdate(_)));
-    let needed = returning.iter().map(|_| 'r').chain(updates.then_some('w'));
+    // A conflict's target names columns, which is reading them.
+    let targeted = matches!(&insert.on, Some(OnInsert::OnConflict(on)) if on.conflict_target.is_some());
+    let reads = returning.is_some() || targeted;
+    let needed = reads.then_some('r').into_iter().chain(updates.then_some('w'));
     for right in needed {
         rights::must_allow_on_table(&planner.view.catalog, &planner.view.vars.current_user, right, &table)?;
     }

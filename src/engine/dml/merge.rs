@@ -70,12 +70,6 @@ pub(super) fn queries(
             return Err(PgError::new(sqlstate::SYNTAX_ERROR, message));
         }
         always[usize::from(matched)] = clause.predicate.is_none();
-        let right = match &clause.action {
-            MergeAction::Delete { .. } => 'd',
-            MergeAction::Update(_) => 'w',
-            MergeAction::Insert(_) => 'a',
-        };
-        rights::must_allow_on_table(&planner.view.catalog, &planner.view.vars.current_user, right, &table)?;
         let mut predicate = clause.predicate.clone();
         if let Some(predicate) = predicate.as_mut().filter(|_| !matched) {
             source.bind(predicate, &name)?;
@@ -118,6 +112,15 @@ pub(super) fn queries(
                 }
             },
         };
+        let right = match action {
+            DELETE => Some('d'),
+            UPDATE => Some('w'),
+            INSERT => Some('a'),
+            _ => None,
+        };
+        if let Some(right) = right {
+            rights::must_allow_on_table(&planner.view.catalog, &planner.view.vars.current_user, right, &table)?;
+        }
         clauses.push(Clause { condition: when(&name, matched, predicate), action, values });
     }
     let outer = clauses.iter().any(|clause| clause.action == INSERT);

@@ -229,6 +229,7 @@ const KNOWN: &[(&str, &str, &str, SqlState, &str)] = &[
         sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
         "value overflows numeric format",
     ),
+    ("The window ", "The window ", " is not defined", sqlstate::UNDEFINED_OBJECT, "window \"{}\" does not exist"),
     ("Invalid function", "Invalid function '", "'", sqlstate::UNDEFINED_FUNCTION, "function {} does not exist"),
     (
         "Aggregate functions are not allowed in the WHERE",

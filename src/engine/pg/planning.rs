@@ -133,10 +133,6 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Typed>, at: usi
             return Err(unresolved(name, &inputs, matches!(missing, Resolution::Ambiguous), at));
         }
     };
-    if found.proc.kind == b'w' {
-        let message = format!("window function {name} requires an OVER clause");
-        return Err(placed(PgError::new(sqlstate::WINDOWING_ERROR, message), at));
-    }
     let Some((targets, result)) = concrete(&inputs, &found.arguments, found.proc.result) else {
         let message = "could not determine polymorphic type because input has type unknown";
         return Err(placed(PgError::new(sqlstate::DATATYPE_MISMATCH, message), at));

@@ -6,6 +6,7 @@ use tributary_pg::sqlstate;
 use super::{Analysis, text_column, text_rows};
 use crate::dialect::DiscardTarget;
 use crate::dialect::sqlparser::ast::{ContextModifier, Expr, Ident, ObjectName, Set, UnaryOperator, Value};
+use crate::engine::catalog::rights;
 use crate::engine::prepared::{Outcome, OutputColumn, Portal};
 use crate::engine::session::Session;
 use crate::engine::settings::{Settings, definitions};
@@ -98,6 +99,9 @@ fn assign(session: &mut Session, name: &str, values: &[Expr], local: bool) -> Re
         return set_role(session, Some(role.as_str()).filter(|role| *role != "none"), local);
     }
     let value = setting_value(name, values)?;
+    if name.eq_ignore_ascii_case("session_authorization") {
+        return session_authorization(session, Some(&value)).map(drop);
+    }
     session.settings().set(name, &value, local)?;
     if name.eq_ignore_ascii_case("application_name") {
         session.backend().update(|status| status.application_name = value);
@@ -107,12 +111,11 @@ fn assign(session: &mut Session, name: &str, values: &[Expr], local: bool) -> Re
 
 fn set_role(session: &mut Session, role: Option<&str>, local: bool) -> Result<(), PgError> {
     let value = role.unwrap_or("none").to_owned();
-    if let Some(role) = role
-        && session.catalog().role(role).is_none()
-    {
-        return Err(PgError::new(sqlstate::INVALID_PARAMETER_VALUE, format!("role \"{role}\" does not exist")));
+    if let Some(role) = role {
+        let user = session.settings().get("session_authorization").unwrap_or_default();
+        rights::must_be_member(&session.catalog(), &user, role)?;
     }
-    session.settings().set("role", &value, local)?;
+    session.settings().set_identity("role", &value, local);
     let current = session.current_user();
     session.backend().update(|status| status.role = current);
     session.report_superuser();
@@ -205,19 +208,8 @@ pub(super) fn reset(session: &mut Session, name: Option<&str>) -> Result<Outcome
 pub(super) fn session_authorization(session: &mut Session, role: Option<&str>) -> Result<Outcome, PgError> {
     let login = session.backend().user.clone();
     let role = role.unwrap_or(&login).to_owned();
-    if role != login {
-        let catalog = session.catalog();
-        if catalog.role(&role).is_none() {
-            return Err(PgError::new(sqlstate::INVALID_PARAMETER_VALUE, format!("role \"{role}\" does not exist")));
-        }
-        if !catalog.role(&login).is_some_and(|role| role.superuser) {
-            return Err(PgError::new(
-                sqlstate::INSUFFICIENT_PRIVILEGE,
-                "permission denied to set session authorization",
-            ));
-        }
-    }
-    session.settings().set_internal("session_authorization", &role);
+    rights::must_be_superuser_or_same(&session.catalog(), &login, &role)?;
+    session.settings().set_identity("session_authorization", &role, false);
     set_role(session, None, false)?;
     Ok(Outcome::Done("SET".to_owned()))
 }

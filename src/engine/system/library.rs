@@ -89,6 +89,7 @@ pub fn by_name(name: &str) -> Option<u32> {
 /// Reads `name(a type, b type) -> result`.
 fn described(oid: u32, name: String, syntax: &str, kind: char, description: &str) -> LibraryFunction {
     let (call, result) = syntax.split_once(" -> ").unwrap_or((syntax, "anyelement"));
+    let call = call.split(" OVER ").next().unwrap_or(call);
     let inside = call.split_once('(').map_or("", |(_, rest)| rest.trim_end().trim_end_matches(')'));
     let arguments: Vec<&str> = split_arguments(inside);
     let (argument_names, argument_types) = arguments

@@ -13,7 +13,9 @@ use crate::dialect::sqlparser::ast::{
     ForeignKeyConstraint, IndexColumn, NullsDistinctOption, ReferentialAction, TableConstraint, Visit, Visitor,
 };
 use crate::engine::catalog::deparse;
-use crate::engine::catalog::{ConstraintKind, ConstraintObject, ForeignKey, IndexObject, Relation, TableObject};
+use crate::engine::catalog::{
+    ConstraintKind, ConstraintObject, ForeignKey, IndexObject, Relation, TableObject, rights,
+};
 
 /// Most columns of a key.
 const KEY_COLUMNS_MAX: usize = 32;
@@ -245,7 +247,10 @@ impl Ddl<'_> {
             return Ok(table.clone());
         }
         match self.catalog.resolve(self.search_path, schema.as_deref(), &own)? {
-            Relation::Table(found) => Ok(found.as_ref().clone()),
+            Relation::Table(found) => {
+                rights::must_allow_on_table(&self.catalog, &self.role.name, 'x', &found)?;
+                Ok(found.as_ref().clone())
+            }
             _ => {
                 Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("referenced relation \"{own}\" is not a table")))
             }

@@ -1,19 +1,19 @@
 //! GRANT and REVOKE of rights on relations and schemas.
 //!
 //! Rights are given by the owner, or by whom the owner gave them WITH GRANT OPTION. Superusers give as the owner would.
-//! Rights of single columns, of functions and ALTER DEFAULT PRIVILEGES are not there.
+//! Rights of single columns and of functions, GRANT OPTION FOR, GRANTED BY another role and ALTER DEFAULT PRIVILEGES are
+//! not there.
 
-use tributary_pg::error::{PgError, PgResult, Severity};
+use tributary_pg::error::{PgError, PgResult, Severity, SqlState};
 use tributary_pg::sqlstate;
 
 use super::{Ddl, split_name};
 use crate::dialect::sqlparser::ast::{
     Action, CascadeOption, Grant, GrantObjects, Grantee, GranteeName, GranteesType, ObjectName, Privileges, Revoke,
 };
+use crate::engine::catalog::rights::AclItem;
 use crate::engine::catalog::{CatalogObject, Relation};
 
-/// The letters of an aclitem, in PostgreSQL's order.
-const ORDER: &str = "arwdDxtXUCTc";
 const RELATION: &str = "arwdDxt";
 const SEQUENCE: &str = "rwU";
 const SCHEMA: &str = "UC";
@@ -29,21 +29,34 @@ struct Entry {
     all: &'static str,
 }
 
+impl Entry {
+    fn items(&self) -> Vec<AclItem> {
+        self.acl.iter().flatten().filter_map(|item| AclItem::parse(item)).collect()
+    }
+}
+
+/// What is done with rights.
+#[derive(Clone, Copy)]
+enum Change {
+    Grant,
+    Revoke,
+}
+
 impl Ddl<'_> {
     /// GRANT rights ON objects TO roles.
     pub(super) fn grant(&mut self, grant: &Grant) -> PgResult<&'static str> {
         let grantees = self.grantees(&grant.grantees)?;
+        if grant.with_grant_option && grantees.iter().any(String::is_empty) {
+            return Err(PgError::new(sqlstate::INVALID_GRANT_OPERATION, "grant options can only be granted to roles"));
+        }
         for entry in self.granted(grant.objects.as_ref())? {
-            let letters = letters(&grant.privileges, &entry)?;
-            let (letters, grantor) = self.grantable(&entry, &letters)?;
-            if letters.is_empty() {
-                continue;
-            }
+            let wanted = letters(&grant.privileges, &entry)?;
+            let Some((letters, grantor)) = self.grantable(&entry, &wanted, Change::Grant)? else { continue };
             let mut acl = self.acl_of(&entry);
             for grantee in &grantees {
-                give(&mut acl, grantee, &grantor, &letters, grant.with_grant_option);
+                item_for(&mut acl, grantee, &grantor).give(letters.chars(), grant.with_grant_option);
             }
-            self.keep(entry, acl);
+            self.keep(entry, &acl);
         }
         Ok("GRANT")
     }
@@ -52,13 +65,13 @@ impl Ddl<'_> {
     pub(super) fn revoke(&mut self, revoke: &Revoke) -> PgResult<&'static str> {
         let grantees = self.grantees(&revoke.grantees)?;
         for entry in self.granted(revoke.objects.as_ref())? {
-            let letters = letters(&revoke.privileges, &entry)?;
-            let (letters, grantor) = self.grantable(&entry, &letters)?;
+            let wanted = letters(&revoke.privileges, &entry)?;
+            let Some((letters, grantor)) = self.grantable(&entry, &wanted, Change::Revoke)? else { continue };
             let mut acl = self.acl_of(&entry);
             for grantee in &grantees {
                 take(&mut acl, grantee, &grantor, &letters, revoke.cascade == Some(CascadeOption::Cascade))?;
             }
-            self.keep(entry, acl);
+            self.keep(entry, &acl);
         }
         Ok("REVOKE")
     }
@@ -66,44 +79,39 @@ impl Ddl<'_> {
     /// In all access lists, a role's name becomes its new one.
     pub(super) fn rename_in_rights(&mut self, from: &str, to: &str) {
         for entry in self.all_entries() {
-            let Some(acl) = &entry.acl else { continue };
-            let named = |name: &str| if name == from { to.to_owned() } else { name.to_owned() };
-            let renamed: Vec<String> = acl
-                .iter()
-                .filter_map(|item| parts(item))
-                .map(|(grantee, letters, grantor)| item_of(&named(&grantee), &letters, &named(&grantor)))
-                .collect();
-            if renamed != *acl {
-                self.keep(entry, renamed);
+            let mut acl = entry.items();
+            let names = acl.iter_mut().flat_map(|item| [&mut item.grantee, &mut item.grantor]);
+            let mut renamed = false;
+            for name in names.filter(|name| *name == from) {
+                to.clone_into(name);
+                renamed = true;
+            }
+            if renamed {
+                self.keep(entry, &acl);
             }
         }
     }
 
     /// What a role was given, as PostgreSQL tells why it cannot be dropped.
     pub(super) fn rights_given_to(&self, role: &str) -> Vec<String> {
-        let given = |entry: &Entry| {
-            entry.acl.iter().flatten().filter_map(|item| parts(item)).any(|(grantee, ..)| grantee == role)
-        };
-        self.all_entries()
-            .into_iter()
-            .filter(given)
-            .map(|entry| format!("privileges for {} {}", entry.kind, entry.name))
-            .collect()
+        let given = |entry: &Entry| entry.items().iter().any(|item| item.grantee == role);
+        let entries = self.all_entries().into_iter().filter(given);
+        entries.map(|entry| format!("privileges for {} {}", entry.kind, entry.name)).collect()
     }
 
     /// The list of an object with another owner: what the old one had is the new one's.
     pub(super) fn acl_of_new_owner(&self, acl: Option<Vec<String>>, old: u32, new: u32) -> Option<Vec<String>> {
         let (old, new) = (self.role_of(old), self.role_of(new));
-        let named = |name: String| if name == old { new.clone() } else { name };
+        let named = |name: &str| if name == old { new.clone() } else { name.to_owned() };
         acl.map(|acl| {
-            let mut changed: Vec<String> = Vec::with_capacity(acl.len());
-            for (grantee, letters, grantor) in acl.iter().filter_map(|item| parts(item)) {
-                let (grantee, grantor) = (named(grantee), named(grantor));
-                let options = letters.contains('*');
-                let plain: String = letters.chars().filter(|one| *one != '*').collect();
-                give(&mut changed, &grantee, &grantor, &plain, options);
+            let mut changed: Vec<AclItem> = Vec::with_capacity(acl.len());
+            for item in acl.iter().filter_map(|item| AclItem::parse(item)) {
+                let merged = item_for(&mut changed, &named(&item.grantee), &named(&item.grantor));
+                for (letter, option) in item.rights {
+                    merged.give([letter], option);
+                }
             }
-            changed
+            changed.iter().map(ToString::to_string).collect()
         })
     }
 
@@ -117,7 +125,6 @@ impl Ddl<'_> {
             };
             match split_name(name)?.1.as_str() {
                 "public" => Ok(String::new()),
-                "current_user" | "current_role" | "session_user" => Ok(self.role.name.clone()),
                 name => Ok(self.role_named(name)?.name.clone()),
             }
         };
@@ -189,52 +196,58 @@ impl Ddl<'_> {
     }
 
     /// The list with the default written out.
-    fn acl_of(&self, entry: &Entry) -> Vec<String> {
+    fn acl_of(&self, entry: &Entry) -> Vec<AclItem> {
+        if entry.acl.is_some() {
+            return entry.items();
+        }
         let owner = self.role_of(entry.owner);
-        entry.acl.clone().unwrap_or_else(|| vec![item_of(&owner, entry.all, &owner)])
+        let rights = entry.all.chars().map(|letter| (letter, false)).collect();
+        vec![AclItem { grantee: owner.clone(), rights, grantor: owner }]
     }
 
-    /// The rights of these that the current role may hand on, and in whose name. 42501 if it has none on the object;
-    /// without the options to those it has, a warning, as in PostgreSQL.
-    fn grantable(&mut self, entry: &Entry, letters: &str) -> PgResult<(String, String)> {
+    /// Those of the rights that the current role may hand on, and in whose name: the role it has the rights of that may
+    /// hand on most of them. 42501 if it has no right on the object at all; a warning, as in PostgreSQL, where it has
+    /// not all the options.
+    fn grantable(&mut self, entry: &Entry, wanted: &str, change: Change) -> PgResult<Option<(String, String)>> {
         if self.owns(entry.owner) {
-            return Ok((letters.to_owned(), self.role_of(entry.owner)));
+            return Ok(Some((wanted.to_owned(), self.role_of(entry.owner))));
         }
-        let items: Vec<_> = entry.acl.iter().flatten().filter_map(|item| parts(item)).collect();
-        let (mut grantor, mut held, mut any) = (self.role.name.clone(), String::new(), false);
-        for (grantee, given, _) in items {
-            let mine = match self.catalog.role(&grantee) {
-                Some(role) => self.owns(role.oid),
-                None => grantee.is_empty(),
-            };
-            any |= mine;
-            for (letter, _) in read(&given).into_iter().filter(|(_, option)| mine && *option) {
-                grantor.clone_from(&grantee);
-                held.push(letter);
+        let items: Vec<AclItem> =
+            entry.items().into_iter().filter(|item| item.is_for(&self.catalog, &self.role)).collect();
+        if items.is_empty() {
+            let message = format!("permission denied for {} {}", entry.kind, entry.name);
+            return Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, message));
+        }
+        let mut best = (String::new(), String::new());
+        for item in &items {
+            let of_grantee = items.iter().filter(|other| other.grantee == item.grantee);
+            let options: Vec<char> = of_grantee.flat_map(AclItem::options).collect();
+            let granted: String = wanted.chars().filter(|letter| options.contains(letter)).collect();
+            if granted.len() > best.0.len() {
+                best = (granted, item.grantee.clone());
             }
         }
-        let granted: String = letters.chars().filter(|letter| held.contains(*letter)).collect();
-        match (granted.is_empty(), any) {
-            (true, false) => {
-                let message = format!("permission denied for {} {}", entry.kind, entry.name);
-                return Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, message));
-            }
-            (true, true) => self.warn(format!("no privileges were granted for \"{}\"", entry.name)),
-            (false, _) if granted.len() < letters.len() => {
-                self.warn(format!("not all privileges were granted for \"{}\"", entry.name));
-            }
-            (false, _) => {}
+        let (code, done) = match change {
+            Change::Grant => (sqlstate::WARNING_PRIVILEGE_NOT_GRANTED, "were granted"),
+            Change::Revoke => (sqlstate::WARNING_PRIVILEGE_NOT_REVOKED, "could be revoked"),
+        };
+        if best.0.is_empty() {
+            self.warn(code, format!("no privileges {done} for \"{}\"", entry.name));
+            return Ok(None);
         }
-        Ok((granted, grantor))
+        if best.0.len() < wanted.len() {
+            self.warn(code, format!("not all privileges {done} for \"{}\"", entry.name));
+        }
+        Ok(Some(best))
     }
 
-    fn warn(&mut self, message: String) {
-        let warning = PgError::new(sqlstate::WARNING_PRIVILEGE_NOT_GRANTED, message);
+    fn warn(&mut self, code: SqlState, message: String) {
+        let warning = PgError::new(code, message);
         self.notices.push(warning.severity(Severity::Warning));
     }
 
-    fn keep(&mut self, entry: Entry, acl: Vec<String>) {
-        let acl = Some(acl);
+    fn keep(&mut self, entry: Entry, acl: &[AclItem]) {
+        let acl = Some(acl.iter().map(ToString::to_string).collect());
         match entry.object {
             CatalogObject::Table(table) => {
                 let mut table = table.as_ref().clone();
@@ -312,78 +325,34 @@ fn letters(privileges: &Privileges, entry: &Entry) -> PgResult<String> {
     Ok(letters)
 }
 
-/// An aclitem's grantee, letters and grantor.
-fn parts(item: &str) -> Option<(String, String, String)> {
-    let bare = |name: &str| match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
-        Some(quoted) => quoted.replace("\"\"", "\""),
-        None => name.to_owned(),
-    };
-    let (grantee, rest) = item.rsplit_once('=')?;
-    let (letters, grantor) = rest.split_once('/')?;
-    Some((bare(grantee), letters.to_owned(), bare(grantor)))
-}
-
-fn item_of(grantee: &str, letters: &str, grantor: &str) -> String {
-    let shown = |name: &str| {
-        let plain = name.chars().all(|one| one.is_alphanumeric() || one == '_');
-        if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
-    };
-    format!("{}={letters}/{}", shown(grantee), shown(grantor))
-}
-
-/// Letters in their order, each with `*` if it may be handed on.
-fn written(letters: &[(char, bool)]) -> String {
-    let in_order = ORDER.chars().filter_map(|one| letters.iter().find(|(letter, _)| *letter == one));
-    in_order.flat_map(|(letter, option)| std::iter::once(*letter).chain(option.then_some('*'))).collect()
-}
-
-fn read(letters: &str) -> Vec<(char, bool)> {
-    let mut read: Vec<(char, bool)> = Vec::new();
-    for one in letters.chars() {
-        match (one, read.last_mut()) {
-            ('*', Some(last)) => last.1 = true,
-            _ => read.push((one, false)),
-        }
-    }
-    read
-}
-
-fn give(acl: &mut Vec<String>, grantee: &str, grantor: &str, letters: &str, option: bool) {
-    let place = acl.iter().position(|item| parts(item).is_some_and(|(who, _, by)| who == grantee && by == grantor));
-    let mut held = place.and_then(|place| parts(&acl[place])).map(|(_, letters, _)| read(&letters)).unwrap_or_default();
-    for letter in letters.chars() {
-        match held.iter_mut().find(|(known, _)| *known == letter) {
-            Some(known) => known.1 |= option,
-            None => held.push((letter, option)),
-        }
-    }
-    let item = item_of(grantee, &written(&held), grantor);
-    match place {
-        Some(place) => acl[place] = item,
-        None => acl.push(item),
-    }
+/// What one role gave another: the item in the list, added if there is none.
+fn item_for<'a>(acl: &'a mut Vec<AclItem>, grantee: &str, grantor: &str) -> &'a mut AclItem {
+    let place = acl.iter().position(|item| item.grantee == grantee && item.grantor == grantor);
+    let place = place.unwrap_or_else(|| {
+        acl.push(AclItem { grantee: grantee.to_owned(), rights: Vec::new(), grantor: grantor.to_owned() });
+        acl.len() - 1
+    });
+    &mut acl[place]
 }
 
 /// Takes what `grantor` gave, and with CASCADE what its holder gave on.
-fn take(acl: &mut Vec<String>, grantee: &str, grantor: &str, letters: &str, cascade: bool) -> PgResult<()> {
-    let place = acl.iter().position(|item| parts(item).is_some_and(|(who, _, by)| who == grantee && by == grantor));
-    let Some((place, (_, held, _))) = place.and_then(|place| Some((place, parts(&acl[place])?))) else { return Ok(()) };
-    let (taken, left): (Vec<_>, Vec<_>) = read(&held).into_iter().partition(|(letter, _)| letters.contains(*letter));
-    if left.is_empty() {
+fn take(acl: &mut Vec<AclItem>, grantee: &str, grantor: &str, letters: &str, cascade: bool) -> PgResult<()> {
+    let Some(place) = acl.iter().position(|item| item.grantee == grantee && item.grantor == grantor) else {
+        return Ok(());
+    };
+    let handed_on: String = acl[place].options().filter(|letter| letters.contains(*letter)).collect();
+    acl[place].rights.retain(|(letter, _)| !letters.contains(*letter));
+    if acl[place].rights.is_empty() {
         acl.remove(place);
-    } else {
-        acl[place] = item_of(grantee, &written(&left), grantor);
     }
-    let handed_on: String = taken.into_iter().filter_map(|(letter, option)| option.then_some(letter)).collect();
-    let dependents: Vec<String> = acl
-        .iter()
-        .filter_map(|item| parts(item))
-        .filter(|(_, held, by)| by == grantee && held.contains(|letter| handed_on.contains(letter)))
-        .map(|(who, ..)| who)
-        .collect();
+    // What the holder may still hand on by another's gift, it has not lost.
+    let still: String = acl.iter().filter(|item| item.grantee == grantee).flat_map(AclItem::options).collect();
+    let lost: String = handed_on.chars().filter(|letter| !still.contains(*letter)).collect();
+    let depends = |item: &&AclItem| item.grantor == grantee && item.rights.iter().any(|(one, _)| lost.contains(*one));
+    let dependents: Vec<String> = acl.iter().filter(depends).map(|item| item.grantee.clone()).collect();
     if !cascade && !dependents.is_empty() {
         return Err(PgError::new(sqlstate::DEPENDENT_OBJECTS_STILL_EXIST, "dependent privileges exist")
             .hint("Use CASCADE to revoke them too."));
     }
-    dependents.iter().try_for_each(|who| take(acl, who, grantee, &handed_on, true))
+    dependents.iter().try_for_each(|who| take(acl, who, grantee, &lost, true))
 }

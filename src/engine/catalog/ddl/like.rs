@@ -10,7 +10,7 @@ use super::constraint::KeyKind;
 use super::create_table::{check_new_name, new_column_object, next_attnum, next_column_id};
 use crate::dialect::sqlparser::ast::{CheckConstraint, Ident};
 use crate::dialect::{LikeClause, SequenceOptions};
-use crate::engine::catalog::{ConstraintKind, Relation, TableObject};
+use crate::engine::catalog::{ConstraintKind, Relation, TableObject, rights};
 
 impl Ddl<'_> {
     /// Adds the columns of the source; gives it back for its constraints.
@@ -22,6 +22,7 @@ impl Ddl<'_> {
         let (schema, name) = &like.source;
         match self.catalog.resolve(self.search_path, schema.as_deref(), name)? {
             Relation::Table(source) => {
+                rights::must_allow_on_table(&self.catalog, &self.role.name, 'r', &source)?;
                 for column in source.live_columns() {
                     check_new_name(table, &column.name)?;
                     let attnum = next_attnum(table);
@@ -54,6 +55,9 @@ impl Ddl<'_> {
                 Ok((Some(source), like))
             }
             Relation::View(view) => {
+                let object = ("view", view.name.as_str(), view.owner, view.acl.as_deref());
+                rights::must_use_schema(&self.catalog, &self.role.name, view.schema)?;
+                rights::must_allow(&self.catalog, &self.role.name, 'r', object)?;
                 for (name, type_oid, typmod) in &view.columns {
                     check_new_name(table, name)?;
                     table.columns.push(new_column_object(next_attnum(table), name.clone(), *type_oid, *typmod));

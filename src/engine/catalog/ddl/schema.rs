@@ -7,7 +7,7 @@ use tributary_pg::sqlstate;
 
 use super::{Ddl, fold, split_name};
 use crate::dialect::sqlparser::ast::{AlterSchema, AlterSchemaOperation, ObjectName, Owner, SchemaName};
-use crate::engine::catalog::{RoleObject, SchemaObject};
+use crate::engine::catalog::{RoleObject, SchemaObject, rights};
 
 impl Ddl<'_> {
     /// CREATE SCHEMA [IF NOT EXISTS] [name] [AUTHORIZATION role]
@@ -88,10 +88,19 @@ impl Ddl<'_> {
         }
     }
 
-    /// The role of OWNER TO.
+    /// A role that may be given an object; 42501 unless the current role is a member of it.
+    pub(super) fn new_owner(&self, name: &str) -> PgResult<Arc<RoleObject>> {
+        let role = self.role_named(name)?;
+        if rights::member_of(&self.catalog, &self.role, role.oid) {
+            return Ok(role);
+        }
+        Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, format!("must be member of role \"{}\"", role.name)))
+    }
+
+    /// The role of OWNER TO: one the current role is a member of, since it could act as it anyway.
     pub(super) fn owner_named(&self, owner: &Owner) -> PgResult<Arc<RoleObject>> {
         match owner {
-            Owner::Ident(ident) => self.role_named(&fold(ident)),
+            Owner::Ident(ident) => self.new_owner(&fold(ident)),
             _ => Ok(Arc::clone(&self.role)),
         }
     }

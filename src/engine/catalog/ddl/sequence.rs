@@ -168,7 +168,7 @@ impl Ddl<'_> {
                 return Err(PgError::unsupported(message));
             }
             SequenceChange::Owner(owner) => {
-                let owner = self.role_named(owner)?.oid;
+                let owner = self.new_owner(owner)?.oid;
                 sequence.acl = self.acl_of_new_owner(sequence.acl.take(), sequence.owner, owner);
                 sequence.owner = owner;
             }
@@ -373,6 +373,7 @@ impl Ddl<'_> {
             .map(|sequence| sequence.as_ref().clone())
             .collect();
         for mut sequence in owned {
+            self.must_own(sequence.owner, "sequence", &sequence.name)?;
             sequence.first = sequence.start;
             sequence.state = self.host.new_oid()?;
             self.put(sequence);

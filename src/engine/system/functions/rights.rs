@@ -58,12 +58,17 @@ fn missing_role(name: &str) -> PgError {
     PgError::new(sqlstate::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"))
 }
 
-/// aclitem letters of a comma-separated list of rights; 22023 for an unknown one.
-fn letters(list: &str) -> PgResult<Vec<char>> {
+/// aclitem letters of a comma-separated list of rights, and whether the right to hand them on is asked for; 22023 for an
+/// unknown one.
+fn letters(list: &str) -> PgResult<Vec<(char, bool)>> {
     list.split(',')
         .map(|word| {
             let word = word.trim().to_ascii_uppercase();
-            Ok(match word.trim_end_matches(" WITH GRANT OPTION") {
+            let (word, option) = match word.strip_suffix(" WITH GRANT OPTION") {
+                Some(word) => (word.to_owned(), true),
+                None => (word, false),
+            };
+            let letter = match word.as_str() {
                 "SELECT" => 'r',
                 "INSERT" => 'a',
                 "UPDATE" => 'w',
@@ -81,7 +86,8 @@ fn letters(list: &str) -> PgResult<Vec<char>> {
                         format!("unrecognized privilege type: \"{word}\""),
                     ));
                 }
-            })
+            };
+            Ok((letter, option))
         })
         .collect()
 }
@@ -109,11 +115,11 @@ fn column(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
 }
 
 /// Has the role any of these rights on a relation? `None` if there is no such relation.
-fn relation_allows(scope: &Scope<'_>, role: &RoleObject, relation: u32, wanted: &[char]) -> Option<bool> {
+fn relation_allows(scope: &Scope<'_>, role: &RoleObject, relation: u32, wanted: &[(char, bool)]) -> Option<bool> {
     let catalog = scope.catalog;
     let found = super::names::relation_name(catalog, relation)?;
     if is_system_schema(found.schema) {
-        return Some(role.superuser || wanted.contains(&'r'));
+        return Some(role.superuser || wanted.contains(&('r', false)));
     }
     let table = catalog.tables.get(&relation).map(|table| (table.owner, table.acl.as_deref()));
     let view = || catalog.views.get(&relation).map(|view| (view.owner, view.acl.as_deref()));
@@ -121,7 +127,7 @@ fn relation_allows(scope: &Scope<'_>, role: &RoleObject, relation: u32, wanted: 
     let sequence = || catalog.sequences.get(&relation).map(|sequence| (sequence.owner, sequence.acl.as_deref()));
     let (owner, acl) = table.or_else(view).or_else(index).or_else(sequence)?;
     let owns = rights::has_role(catalog, role, owner);
-    Some(owns || wanted.iter().any(|right| rights::acl_allows(catalog, acl, role, *right)))
+    Some(owns || wanted.iter().any(|wanted| rights::acl_gives(catalog, acl, role, *wanted)))
 }
 
 fn schema(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
@@ -142,7 +148,7 @@ fn schema(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
         }
     };
     let owns = rights::has_role(scope.catalog, role, schema.owner);
-    let allowed = |right: &char| rights::acl_allows(scope.catalog, schema.acl.as_deref(), role, *right);
+    let allowed = |wanted: &(char, bool)| rights::acl_gives(scope.catalog, schema.acl.as_deref(), role, *wanted);
     Ok((owns || wanted.iter().any(allowed)).into())
 }
 
@@ -150,7 +156,7 @@ fn schema(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
 fn database(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
     let role = role(scope, args, 3)?;
     let wanted = letters(text(&args[args.len() - 1])?)?;
-    Ok((role.superuser || wanted.iter().any(|right| matches!(right, 'c' | 'T'))).into())
+    Ok((role.superuser || wanted.iter().any(|wanted| matches!(wanted, ('c' | 'T', false)))).into())
 }
 
 fn owner_only(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {

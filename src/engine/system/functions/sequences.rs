@@ -9,8 +9,8 @@ use super::arguments::{boolean, integer, oid, text};
 use super::names::relation_oid;
 use super::{Definition, Scope, function};
 use crate::engine::Engine;
-use crate::engine::catalog::SequenceObject;
 use crate::engine::catalog::deparse::quote_ident;
+use crate::engine::catalog::{SequenceObject, rights};
 use crate::engine::sequences::Position;
 use crate::engine::system::rows::Cell;
 
@@ -53,8 +53,19 @@ fn refuse_read_only(scope: &Scope<'_>, sequence: &SequenceObject, verb: &str) ->
     Ok(())
 }
 
+/// 42501 unless the current role has one of these rights on the sequence.
+fn must_have(scope: &Scope<'_>, sequence: &SequenceObject, needed: [char; 2]) -> PgResult<()> {
+    let object = ("sequence", sequence.name.as_str(), sequence.owner, sequence.acl.as_deref());
+    let check = |right| rights::must_allow(scope.catalog, &scope.vars.current_user, right, object);
+    check(needed[0]).or_else(|_| check(needed[1]))
+}
+
 fn next(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
     let (sequence, engine) = (sequence(scope, &args[0])?, engine(scope)?);
+    // Who may insert into an identity column needs no right to what it draws from.
+    if !sequence.identity {
+        must_have(scope, sequence, ['U', 'w'])?;
+    }
     refuse_read_only(scope, sequence, "nextval")?;
     let value = engine.sequences().next(engine.store(), &engine.catalog(), sequence)?;
     let mut session = scope.vars.sequences.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,6 +75,7 @@ fn next(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
 
 fn current(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
     let sequence = sequence(scope, &args[0])?;
+    must_have(scope, sequence, ['r', 'U'])?;
     let session = scope.vars.sequences.lock().unwrap_or_else(PoisonError::into_inner);
     session.current(sequence.oid).map(Cell::from).ok_or_else(|| {
         let message = format!("currval of sequence \"{}\" is not yet defined in this session", sequence.name);
@@ -73,6 +85,7 @@ fn current(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
 
 fn set(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
     let (sequence, engine) = (sequence(scope, &args[0])?, engine(scope)?);
+    must_have(scope, sequence, ['w', 'w'])?;
     refuse_read_only(scope, sequence, "setval")?;
     let value = integer(&args[1])?;
     let called = args.get(2).map(boolean).transpose()?.unwrap_or(true);

@@ -131,6 +131,14 @@ fn set_config(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
     let mut settings = scope.vars.settings.lock().unwrap_or_else(PoisonError::into_inner);
     match &args[1] {
         Cell::Null => settings.reset(name)?,
+        value if name.eq_ignore_ascii_case("role") => {
+            let wanted = text(value)?;
+            if wanted != "none" {
+                let user = settings.get("session_authorization").unwrap_or_default();
+                rights::must_be_member(scope.catalog, &user, wanted)?;
+            }
+            settings.set_identity("role", wanted, local);
+        }
         value => settings.set(name, text(value)?, local)?,
     }
     Ok(settings.show(name)?.into())
