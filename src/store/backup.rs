@@ -320,19 +320,21 @@ fn copy(disk: &dyn Disk, from: &Path, to: &Path) -> Result<u64> {
 }
 
 /// Copies a backup to a new data directory and checks the copy; gives the number of files. Refuses a damaged backup.
+/// What an interrupted one leaves is refused as a data directory.
 ///
 /// Errors: 58P02 when `dir` is not empty, XX001 with the first finding when the backup or its copy is damaged.
 pub fn restore(backup: &Path, dir: &Path, disk: &Arc<dyn Disk>) -> Result<usize> {
     sound(check_with(backup, disk, None)?, backup)?;
     let lock = create_target(disk.as_ref(), dir, "restore")?;
     let mut files = 0;
-    for name in ["ckpt", "blobs", "parts"] {
+    // FORMAT makes it a data directory, so it comes when everything else is durable.
+    for name in ["parts", "blobs", "ckpt"] {
         files += copy_dir(disk.as_ref(), &backup.join(name), &dir.join(name))?;
     }
-    for name in ["FORMAT", "CHECKPOINT"] {
+    for name in ["CHECKPOINT", "FORMAT"] {
         copy(disk.as_ref(), &backup.join(name), &dir.join(name))?;
+        at("sync", dir, disk.sync_dir(dir))?;
     }
-    at("sync", dir, disk.sync_dir(dir))?;
     drop(lock);
     sound(check_with(dir, disk, None)?, dir)?;
     Ok(files + 2)

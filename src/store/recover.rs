@@ -111,11 +111,9 @@ fn identify(disk: &dyn Disk, data_dir: &Path) -> Result<([u8; 16], Option<Checkp
     let uuid = match format::read_format(disk, data_dir)? {
         Some(uuid) => uuid,
         None => {
-            let strangers: Vec<String> = at("list", data_dir, disk.list(data_dir))?
-                .into_iter()
-                .filter(|name| !["LOCK", "FORMAT.tmp", "wal", "ckpt", "parts", "blobs", "tmp"].contains(&name.as_str()))
-                .collect();
-            if let Some(stranger) = strangers.first() {
+            const OURS: [&str; 8] = ["LOCK", "FORMAT.tmp", "CHECKPOINT", "wal", "ckpt", "parts", "blobs", "tmp"];
+            let names = at("list", data_dir, disk.list(data_dir))?;
+            if let Some(stranger) = names.iter().find(|name| !OURS.contains(&name.as_str())) {
                 let message = format!("directory \"{}\" is not a tributary data directory", data_dir.display());
                 return Err(StoreError::setting(message).with_detail(format!("It contains \"{stranger}\".")));
             }
@@ -124,9 +122,15 @@ fn identify(disk: &dyn Disk, data_dir: &Path) -> Result<([u8; 16], Option<Checkp
                 at("create", dir, disk.create_dir(dir))?;
             }
             at("sync", data_dir, disk.sync_dir(data_dir))?;
-            // FORMAT is durable before the first segment is made, so this is no crash of ours.
-            if !wal::segments(disk, data_dir)?.is_empty() {
-                return Err(StoreError::damaged("data directory is damaged: FORMAT is missing"));
+            // FORMAT is durable before the first file in these, so this is no crash of a new directory; a restore writes
+            // FORMAT last.
+            let mut begun = names.iter().any(|name| name == "CHECKPOINT");
+            for dir in &sub[..4] {
+                begun |= !at("list", dir, disk.list(dir))?.is_empty();
+            }
+            if begun {
+                return Err(StoreError::damaged("data directory is damaged: FORMAT is missing")
+                    .with_hint("If a restore was interrupted, remove the directory and restore again."));
             }
             format::write_format(disk, data_dir, &uuid)?;
             uuid

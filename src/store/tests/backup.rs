@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::kit::{self, TABLE, create, delete, ids, insert, open};
-use crate::sim::{SimClock, SimDisk, SimMeta};
+use crate::sim::{SimClock, SimDisk, SimMeta, SimRandom};
 use crate::{Disk, Isolation, RealDisk, Space, Store, StoreConfig, check, restore};
 
 fn disk() -> Arc<dyn Disk> {
@@ -187,6 +187,52 @@ fn a_second_backup_takes_no_file_of_the_first_for_its_name_and_size() {
     assert_eq!(crate::check::check_with(dir, &(Arc::new(disk.clone()) as Arc<dyn Disk>), None).unwrap(), []);
     let copy = Store::open_simulated(&StoreConfig::at(dir), &disk, Arc::default(), &SimMeta::new()).unwrap();
     assert_eq!(ids(&copy), (280..420).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_interrupted_restore_is_no_database() {
+    let (disk, meta) = (SimDisk::new(), SimMeta::new());
+    let config = StoreConfig::at("/sim/data");
+    let store = Store::open_simulated(&config, &disk, Arc::<SimClock>::default(), &meta).unwrap();
+    let commit = |build: &dyn Fn(&mut crate::Txn)| {
+        let mut txn = store.begin(Isolation::ReadCommitted);
+        build(&mut txn);
+        drop(store.commit(txn));
+        store.step_commit();
+    };
+    commit(&|txn| txn.ddl(kit::table(TABLE)).unwrap());
+    commit(&|txn| txn.append(TABLE, kit::rows(0..2_000)).unwrap());
+    commit(&|txn| txn.put(Space::Kv, b"blob", &vec![3; 100_000]).unwrap());
+    store.backup(Path::new("/sim/b")).unwrap();
+    drop(store);
+    let (backup, target) = (Path::new("/sim/b"), Path::new("/sim/new"));
+    let mut random = SimRandom::new(1);
+    let (mut refused, mut whole) = (0, 0);
+    for call in 1.. {
+        let disk = disk.fork();
+        disk.crash_after(call);
+        let outcome = restore(backup, target, &(Arc::new(disk.clone()) as Arc<dyn Disk>));
+        assert_eq!(outcome.is_err(), disk.crashed(), "call {call}");
+        disk.crash(&mut random);
+        let dirs = ["parts", "blobs", "ckpt"].map(|name| target.join(name));
+        let begun = disk.files().iter().any(|path| dirs.iter().any(|dir| path.starts_with(dir)));
+        match Store::open_simulated(&StoreConfig::at(target), &disk, Arc::default(), &SimMeta::new()) {
+            Err(error) => {
+                assert_eq!(error.sqlstate, "XX001", "call {call}: {error}");
+                refused += 1;
+            }
+            Ok(copy) if begun => {
+                assert_eq!(kit::read(&copy).len(), 2_000, "call {call}");
+                assert!(copy.snapshot().get(Space::Kv, b"blob").unwrap().read().is_ok());
+                whole += 1;
+            }
+            Ok(copy) => assert_eq!(copy.snapshot().seq(), 0, "call {call}"),
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    assert!(refused > 10 && whole > 2, "{refused} {whole}");
 }
 
 #[test]
