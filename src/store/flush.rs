@@ -43,9 +43,8 @@ pub(crate) fn flush_table(shared: &Arc<Shared>, table: Oid) -> Result<bool> {
     Ok(true)
 }
 
-/// Flushes a table and rewrites every part of it that has deleted rows, each in its run.
+/// Rewrites every part of a table that has deleted rows, each in its run. The caller holds the compaction lock.
 pub(crate) fn rewrite_deleted(shared: &Arc<Shared>, table: Oid) -> Result<()> {
-    flush_table(shared, table)?;
     let numbers: Vec<u32> = match shared.published.load_full().table(table) {
         None => return Ok(()),
         Some(state) => {

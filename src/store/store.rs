@@ -224,8 +224,10 @@ impl Shared {
 
     pub(crate) fn install(&self, install: Install) -> Result<Seq> {
         #[cfg(test)]
-        if let Some(meanwhile) = lock(&self.before_install).take() {
-            meanwhile();
+        {
+            // Taken first: what is done meanwhile may install something itself.
+            let meanwhile = lock(&self.before_install).take();
+            meanwhile.into_iter().for_each(|meanwhile| meanwhile());
         }
         self.submit(move |answer| Request::Install(install, answer))
     }
@@ -319,6 +321,12 @@ impl Shared {
         if self.config.unsafe_no_fsync && self.warned_minute.swap(minute, Ordering::Relaxed) != minute {
             tracing::warn!("store.unsafe_no_fsync is on: acknowledged data is lost in a power cut");
         }
+    }
+
+    /// Whether nobody holds the lock of flushes and checkpoints.
+    #[cfg(test)]
+    pub(crate) fn maintenance_is_free(&self) -> bool {
+        self.maintenance.try_lock().is_ok()
     }
 
     /// One round of background work.
@@ -478,9 +486,11 @@ impl Store {
         compact::compact_table(self.shared(), table)
     }
 
-    /// Rewrites every part of a table that has deleted rows, and flushes its delta.
+    /// Flushes a table's delta, then rewrites every part of the table that has deleted rows. Other flushes go on
+    /// beside the rewriting.
     pub fn rewrite_deleted(&self, table: Oid) -> Result<()> {
-        let _held = (lock(&self.shared().maintenance), lock(&self.shared().compaction));
+        self.flush(table)?;
+        let _held = lock(&self.shared().compaction);
         flush::rewrite_deleted(self.shared(), table)
     }
 

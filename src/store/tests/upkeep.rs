@@ -100,6 +100,31 @@ fn a_part_with_many_deleted_rows_is_rewritten_alone() {
 }
 
 #[test]
+fn flushes_go_on_while_parts_with_deleted_rows_are_rewritten() {
+    let (_disk, _meta, _clock, store) = sim(StoreConfig { delta_flush_rows: 5, ..small() });
+    make_table(&store);
+    now(&store, put_rows(&store, 0..100));
+    store.flush(TABLE).unwrap();
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    delete_in(&mut txn, &[3]);
+    now(&store, store.commit(txn));
+    let (beside, done) = (store.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let flag = Arc::clone(&done);
+    *store.shared().before_install.lock().unwrap() = Some(Box::new(move || {
+        assert!(beside.shared().maintenance_is_free(), "a flush would wait");
+        now(&beside, put_rows(&beside, 100..110));
+        beside.shared().maintain();
+        assert_eq!(parts(&beside), 2, "the rows that came meanwhile are a part");
+        flag.store(true, std::sync::atomic::Ordering::Relaxed);
+    }));
+    store.rewrite_deleted(TABLE).unwrap();
+    assert!(done.load(std::sync::atomic::Ordering::Relaxed));
+    let snapshot = store.snapshot();
+    assert!(snapshot.table(TABLE).unwrap().sources().iter().all(|source| source.deletes().is_none()));
+    assert_eq!(ids(&store), (0..110).filter(|id| *id != 3).collect::<Vec<_>>());
+}
+
+#[test]
 fn writers_wait_for_room_and_are_told_when_there_is_none() {
     let config = StoreConfig { parts_soft: 2, parts_hard: 4, compaction_fan_in: 3, ..small() };
     let (_disk, _meta, clock, store) = sim(config);
