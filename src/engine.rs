@@ -66,6 +66,10 @@ pub use row_stream::RowStream;
 pub use session::{Drained, Implicit, Session};
 pub use transaction::TransactionStatus;
 
+/// Stack of each thread. Reason: parser, planner and optimizer recurse, a frame of an unoptimised build is large, and
+/// NESTING_MAX levels must fit. Only pages that are touched cost memory.
+pub const STACK_BYTES: usize = 64 << 20;
+
 /// Product version shown in `server_version` and `version()`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 

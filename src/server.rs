@@ -25,11 +25,8 @@ use crate::wire::login::Door;
 use crate::wire::slots::{Failures, Slots};
 use crate::wire::tls;
 
-/// Stack of each thread. Reason: parser, planner and optimizer recurse, a frame of an unoptimised build is large, and
-/// NESTING_MAX levels must fit. Only pages that are touched cost memory.
-const STACK_BYTES: usize = 64 << 20;
-
-/// Threads beside the workers at most: one a session, and one for each worker that long work has taken out of turn.
+/// Threads beside the workers at most: one a session, of which there are 10,000 at most, and one for each worker that long
+/// work has taken out of turn.
 const SESSION_THREADS_MAX: usize = 16_384;
 
 /// Why a server did not start.
@@ -313,7 +310,7 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime, StartError> {
     Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name(format!("tributary-{name}"))
-        .thread_stack_size(STACK_BYTES)
+        .thread_stack_size(crate::engine::STACK_BYTES)
         .max_blocking_threads(SESSION_THREADS_MAX)
         .enable_all()
         .build()

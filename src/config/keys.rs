@@ -158,7 +158,7 @@ pub static KEYS: &[Key] = &[
         default: "200",
         doc: "sessions at most",
         set: |config, text| {
-            config.connections_max = whole_number(text, 1, 100_000)?;
+            config.connections_max = whole_number(text, 1, 10_000)?;
             Ok(())
         },
     },

@@ -182,9 +182,14 @@ impl Rewriter<'_> {
         let mut spine = Vec::new();
         let mut current = expr;
         while let Expr::BinaryOp { left, op, right } = current {
-            let end = self.source.position(left.span().end);
-            spine.push((op, *right, end));
+            spine.push((op, *right, 0));
             current = *left;
+        }
+        // What is left of an operator ends where the operand before it does.
+        let mut end = self.source.position(current.span().end);
+        for (_, right, left_end) in spine.iter_mut().rev() {
+            *left_end = end;
+            end = self.source.position(right.span().end);
         }
         let logical = spine.iter().all(|(op, ..)| matches!(op, BinaryOperator::And | BinaryOperator::Or));
         let filtering = self.filtering;

@@ -98,16 +98,23 @@ impl OptimizerRule for StoppableRule {
         if let Some(backend) = config.options().extensions.get::<SessionVars>().and_then(|vars| vars.backend.as_ref()) {
             check_running(backend)?;
         }
-        let outer = FOLDING.replace(self.name() == "simplify_expressions");
-        let done = self.0.rewrite(plan, config);
-        FOLDING.set(outer);
-        done
+        let _folding = Folding(FOLDING.replace(self.name() == "simplify_expressions"));
+        self.0.rewrite(plan, config)
     }
 }
 
 thread_local! {
     /// Whether this thread is in the rule that computes constants.
     static FOLDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Puts the mark back, also when a rule panics.
+struct Folding(bool);
+
+impl Drop for Folding {
+    fn drop(&mut self) {
+        FOLDING.set(self.0);
+    }
 }
 
 /// Whether functions are called to make constants of a plan.

@@ -33,6 +33,8 @@ fn deep_and_wide_statements_are_refused() {
         ("parentheses", format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000)), "54001"),
         ("signs", format!("SELECT {}1", "- ".repeat(5_000)), "54001"),
         ("casts", format!("SELECT 1{}", "::int".repeat(5_000)), "54001"),
+        ("operators", format!("SELECT {}", repeated("1", 500_000, "+")), "54001"),
+        ("conditions", format!("SELECT {}", repeated("1 = 1", 100_000, " AND ")), "54001"),
         ("calls", format!("SELECT {}1{}", "abs(".repeat(2_000), ")".repeat(2_000)), "54001"),
         (
             "queries",
@@ -68,6 +70,21 @@ fn long_statements_are_answered() {
         ("conditions", format!("SELECT {} FROM (SELECT 1 AS x) t", repeated("x = 1", 200, " AND ")), "t"),
         ("choices", format!("SELECT {} OR x = 1 FROM (SELECT 1 AS x) t", repeated("x = 2", 200, " OR ")), "t"),
         ("conditions with NULL", format!("SELECT ({} AND NULL) IS NULL", repeated("true", 50, " AND ")), "t"),
+        (
+            "a list of casts",
+            format!("SELECT date '2024-01-01'::date IN ({})", repeated("'2024-01-01'::date", 300, ", ")),
+            "t",
+        ),
+        (
+            "series of many rows",
+            "SELECT count(x) FROM (SELECT generate_series(1, 4000000) AS x FROM generate_series(1, 20) r) s".to_owned(),
+            "80000000",
+        ),
+        (
+            "series of columns",
+            "SELECT sum(x) FROM (SELECT generate_series(1, r) AS x FROM generate_series(1, 200) r) s".to_owned(),
+            "1353400",
+        ),
         ("a list", format!("SELECT 7 IN ({})", (0..5_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",")), "t"),
         ("subtractions, from the left", format!("SELECT 1000 - {}", repeated("1", 100, " - ")), "900"),
         ("divisions and sums", format!("SELECT 1024 {}", repeated("/ 2 + 0", 20, " ")), "512"),

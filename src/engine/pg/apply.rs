@@ -28,6 +28,7 @@ use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use crate::engine::STACK_BYTES;
 use crate::engine::give_way::aside;
 use crate::engine::session_vars::SessionVars;
 
@@ -215,7 +216,11 @@ impl ScalarUDFImpl for Apply {
         // The engine's own threads must not wait for each other, so the subquery runs on one of its own.
         let values = aside(|| {
             std::thread::scope(|scope| {
-                let worker = scope.spawn(|| self.values(&args.config_options, &columns, args.number_rows));
+                let work = || self.values(&args.config_options, &columns, args.number_rows);
+                let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+                let worker = worker.map_err(|error| {
+                    external(PgError::internal(format!("cannot start a thread for a subquery: {error}")))
+                })?;
                 worker.join().unwrap_or_else(|_| Err(external(PgError::internal("a subquery's thread panicked"))))
             })
         })?;
