@@ -244,6 +244,11 @@ impl Engine {
         &self.sequences
     }
 
+    /// How many sequences have their state in memory.
+    pub fn sequences_open(&self) -> usize {
+        self.sequences.count()
+    }
+
     /// Stores what is only in memory; for a clean stop.
     pub fn settle(&self) -> Result<(), PgError> {
         self.sequences.settle(&self.store)

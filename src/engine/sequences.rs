@@ -4,9 +4,10 @@
 //! state number. That number changes with RESTART, so a rollback of RESTART needs no undo, while nextval and setval are
 //! not undone, as in PostgreSQL. Values are given from memory; before the first of a block is given, the last of the
 //! block is made durable by a commit of its own, and after a crash the sequence goes on behind it. The state of a
-//! sequence that its transaction has not committed yet stays in memory until that commit stores it.
+//! sequence that its transaction has not committed yet stays in memory until that commit stores it. A state leaves memory
+//! when its sequence is dropped or restarted, and at the end of a transaction that used one nobody committed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tributary_pg::error::{PgError, PgResult};
@@ -20,14 +21,26 @@ use super::store_error::store_error;
 /// Values made durable at a time. Reason: a commit a value would be as slow as the disk; PostgreSQL logs 32.
 const BLOCK: i64 = 1_000;
 
-/// What one session remembers: currval and lastval.
+/// What one session remembers: currval and lastval, and the states its transaction moved.
 #[derive(Debug, Default)]
 pub struct SessionSequences {
     values: HashMap<u32, i64>,
     last: Option<u32>,
+    /// OID and state number of each.
+    moved: BTreeSet<(u32, u32)>,
 }
 
 impl SessionSequences {
+    /// Keeps that the transaction moves a sequence.
+    pub fn moves(&mut self, sequence: &SequenceObject) {
+        self.moved.insert((sequence.oid, sequence.state));
+    }
+
+    /// The states the transaction that ends moved.
+    pub(super) fn take_moved(&mut self) -> BTreeSet<(u32, u32)> {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Keeps a value that nextval gave.
     pub fn note(&mut self, sequence: u32, value: i64, by_nextval: bool) {
         self.values.insert(sequence, value);
@@ -48,7 +61,7 @@ impl SessionSequences {
 
     /// DISCARD SEQUENCES.
     pub fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self { moved: self.take_moved(), ..Self::default() };
     }
 }
 
@@ -126,9 +139,37 @@ impl Sequences {
 
     /// Where a sequence stands.
     pub(super) fn position(&self, store: &Store, sequence: &SequenceObject) -> PgResult<Position> {
-        let state = self.state(store, sequence)?;
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = states.get(&sequence.state).map(Arc::clone) else {
+            return stored(&store.snapshot(), sequence);
+        };
+        drop(states);
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(state.position)
+    }
+
+    /// How many sequences' states are in memory.
+    pub(super) fn count(&self) -> usize {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Lets go of those of these states, given with their sequences' OIDs, that the committed catalog does not know.
+    pub(super) fn drop_unknown(&self, newest: &Catalog, used: impl IntoIterator<Item = (u32, u32)>) {
+        let known = |oid: u32| newest.sequences.get(&oid).map(|sequence| sequence.state);
+        let mut gone = used.into_iter().filter(|(oid, state)| known(*oid) != Some(*state)).peekable();
+        if gone.peek().is_none() {
+            return;
+        }
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, state) in gone {
+            states.remove(&state);
+        }
+    }
+
+    /// Lets go of the states that a committed transaction replaced or dropped.
+    pub(super) fn drop_replaced(&self, changes: &CatalogChanges) {
+        let before = changes.touched.iter().filter_map(|oid| changes.base.sequences.get(oid));
+        self.drop_unknown(&changes.catalog, before.map(|sequence| (sequence.oid, sequence.state)));
     }
 
     /// nextval. `newest` is the committed catalog.
@@ -137,7 +178,9 @@ impl Sequences {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         let next = following(sequence, state.position)?;
         let up = sequence.increment > 0;
-        let open = state.stored_to.is_some_and(|to| if up { next <= to } else { next >= to });
+        // A sequence that begins again is outside its block, though below its end.
+        let onward = |from: Position| !from.called || if up { next > from.value } else { next < from.value };
+        let open = state.stored_to.is_some_and(|to| if up { next <= to } else { next >= to }) && onward(state.position);
         if committed(newest, sequence) && !open {
             let last = end_of_block(sequence, next);
             put(store, sequence.state, Position { value: last, called: true })?;
@@ -243,6 +286,9 @@ fn end_of_block(sequence: &SequenceObject, next: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use tributary_store::{RealDisk, StoreConfig, SystemClock};
+
+    use super::super::catalog::CatalogObject;
     use super::*;
 
     fn sequence(increment: i64, min: i64, max: i64, cycle: bool) -> SequenceObject {
@@ -270,6 +316,56 @@ mod tests {
         assert_eq!(values(walk(&sequence(-4, -10, -1, false), -1, 4)), [Some(-1), Some(-5), Some(-9), None]);
         assert_eq!(values(walk(&sequence(1, 1, i64::MAX, false), i64::MAX, 2)), [Some(i64::MAX), None]);
         assert_eq!(values(walk(&sequence(-1, i64::MIN, -1, true), i64::MIN, 2)), [Some(i64::MIN), Some(-1)]);
+    }
+
+    /// Takes values from sequences of one store that crash between two takes: each must go on where a plain loop that
+    /// skips at most the rest of a block may be.
+    #[test]
+    fn a_sequence_that_cycled_gives_no_value_again_after_a_crash() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = StoreConfig { data_dir: directory.path().to_owned(), ..StoreConfig::default() };
+        let store = Store::open(&config, Arc::new(RealDisk::new()), Arc::new(SystemClock::new())).expect("opens");
+        for (increment, min, max, first) in [(1, 1, 5_000, 4_999), (-3, -9_000, -1, -8_999), (1, 1, 3, 3), (1, 7, 7, 7)]
+        {
+            let sequence = SequenceObject { first, ..sequence(increment, min, max, true) };
+            let sequence = SequenceObject { state: max.unsigned_abs() as u32, ..sequence };
+            let catalog = Catalog::new(1, vec![CatalogObject::Sequence(Arc::new(sequence.clone()))]);
+            let running = Sequences::default();
+            let taken: Vec<i64> = (0..5).map(|_| running.next(&store, &catalog, &sequence).expect("a value")).collect();
+            let wrapped = taken.iter().position(|value| *value == if increment > 0 { min } else { max });
+            let of_this_round = &taken[wrapped.expect("it began again")..];
+            let last = *of_this_round.last().expect("the first value of the round");
+            // What is in memory is lost.
+            let next = Sequences::default().next(&store, &catalog, &sequence).expect("a value");
+            let room = (max - min) / increment.abs() > BLOCK;
+            if room {
+                assert!(!of_this_round.contains(&next), "{increment} {min} {max}: {next} again");
+                assert_eq!((next - last).signum(), increment.signum(), "{increment} {min} {max}");
+            } else {
+                assert!((min..=max).contains(&next));
+            }
+        }
+    }
+
+    #[test]
+    fn states_of_no_sequence_leave_memory() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = StoreConfig { data_dir: directory.path().to_owned(), ..StoreConfig::default() };
+        let store = Store::open(&config, Arc::new(RealDisk::new()), Arc::new(SystemClock::new())).expect("opens");
+        let known = SequenceObject { state: 1, ..sequence(1, 1, 10, false) };
+        let catalog = Catalog::new(1, vec![CatalogObject::Sequence(Arc::new(known.clone()))]);
+        let (sequences, mut session) = (Sequences::default(), SessionSequences::default());
+        for state in 1..=5 {
+            let sequence = SequenceObject { state, ..known.clone() };
+            assert_eq!(sequences.position(&store, &sequence).expect("reads").value, 1);
+            assert_eq!(sequences.count(), state as usize - 1, "reading keeps nothing");
+            sequences.next(&store, &catalog, &sequence).expect("a value");
+            session.moves(&sequence);
+        }
+        session.forget();
+        sequences.drop_unknown(&catalog, session.take_moved());
+        assert_eq!(sequences.count(), 1);
+        assert_eq!(sequences.next(&store, &catalog, &known).expect("a value"), 2);
     }
 
     #[test]

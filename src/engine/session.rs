@@ -607,6 +607,12 @@ impl Session {
         self.sequences.lock().unwrap_or_else(PoisonError::into_inner).forget();
     }
 
+    /// At the end of a transaction: lets go of the sequences it moved that are not committed.
+    pub(super) fn drop_moved_sequences(&self) {
+        let moved = self.sequences.lock().unwrap_or_else(PoisonError::into_inner).take_moved();
+        self.engine.sequences().drop_unknown(&self.engine.catalog(), moved);
+    }
+
     fn vars(&self, transaction_started_at: SystemTime) -> SessionVars {
         // Read before the struct is built: a guard held there would meet the lock of `current_user`.
         let session_user = self.settings().get("session_authorization").unwrap_or_default();

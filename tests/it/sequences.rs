@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::crash::RunningServer;
+use crate::database::Database;
 use crate::harness::Harness;
 
 /// Kills of the server.
@@ -72,4 +73,28 @@ fn a_clean_stop_leaves_no_gap() {
         assert_eq!(value, wanted);
         server.stop();
     }
+}
+
+/// Sequences that come and go leave nothing in memory, however their transactions end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn states_of_sequences_that_are_gone_leave_memory() {
+    let database = Database::new();
+    let mut client = database.connect();
+    client.ok("CREATE TABLE t (id serial, n int); CREATE SEQUENCE s; SELECT nextval('s')").await;
+    client.ok("INSERT INTO t (n) VALUES (1)").await;
+    for round in [
+        "TRUNCATE t RESTART IDENTITY; INSERT INTO t (n) VALUES (1)",
+        "BEGIN; TRUNCATE t RESTART IDENTITY; INSERT INTO t (n) VALUES (1); ROLLBACK",
+        "BEGIN; SAVEPOINT a; TRUNCATE t RESTART IDENTITY; INSERT INTO t (n) VALUES (1); ROLLBACK TO a; COMMIT",
+        "CREATE TEMPORARY TABLE g (id serial, n int); INSERT INTO g (n) VALUES (1); DROP TABLE g",
+        "BEGIN; CREATE TEMPORARY TABLE g (id serial, n int) ON COMMIT DROP; INSERT INTO g (n) VALUES (1); COMMIT",
+        "ALTER SEQUENCE s RESTART; SELECT nextval('s')",
+        "ALTER SEQUENCE s RESTART; SELECT setval('s', 1, false)",
+    ] {
+        for _ in 0..3 {
+            client.ok(round).await;
+            assert_eq!(database.engine.sequences_open(), 2, "{round}");
+        }
+    }
+    assert_eq!(client.ok("SELECT id, nextval('s') FROM t").await[0], "1|1");
 }

@@ -83,10 +83,14 @@ async fn make_durable(engine: &Engine, transaction: &mut Transaction) -> Result<
             committed.map_err(|error| commit_error(&engine.shared_catalog().load(), error))
         }
         // DDL commits one at a time: the catalog that others see next must be the one that is durable.
-        Some(changes) => engine.shared_catalog().publish(changes, |_, _| {
-            let committed = store.commit(txn).wait().map(drop);
-            committed.map_err(|error| commit_error(&changes.catalog, error))
-        }),
+        Some(changes) => {
+            engine.shared_catalog().publish(changes, |_, _| {
+                let committed = store.commit(txn).wait().map(drop);
+                committed.map_err(|error| commit_error(&changes.catalog, error))
+            })?;
+            engine.sequences().drop_replaced(changes);
+            Ok(())
+        }
     }
 }
 
@@ -101,6 +105,7 @@ pub(in crate::engine) fn roll_back(session: &mut Session) {
 
 fn end(session: &mut Session) {
     session.close_transaction_portals();
+    session.drop_moved_sequences();
     session.backend().update(|status| status.transaction_started_at = None);
 }
 

@@ -69,6 +69,7 @@ fn next(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
     refuse_read_only(scope, sequence, "nextval")?;
     let value = engine.sequences().next(engine.store(), &engine.catalog(), sequence)?;
     let mut session = scope.vars.sequences.lock().unwrap_or_else(PoisonError::into_inner);
+    session.moves(sequence);
     session.note(sequence.oid, value, true);
     Ok(value.into())
 }
@@ -90,8 +91,9 @@ fn set(scope: &Scope<'_>, args: &[Cell]) -> PgResult<Cell> {
     let value = integer(&args[1])?;
     let called = args.get(2).map(boolean).transpose()?.unwrap_or(true);
     engine.sequences().set(engine.store(), &engine.catalog(), sequence, Position { value, called })?;
+    let mut session = scope.vars.sequences.lock().unwrap_or_else(PoisonError::into_inner);
+    session.moves(sequence);
     if called {
-        let mut session = scope.vars.sequences.lock().unwrap_or_else(PoisonError::into_inner);
         session.note(sequence.oid, value, false);
     }
     Ok(value.into())
