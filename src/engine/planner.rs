@@ -53,6 +53,8 @@ pub(super) struct Planner<'a> {
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
     /// Planning the query of a system view.
     trusted: bool,
+    /// Planning the query of a view: OIDs of what its names meant when it was made.
+    bound: Vec<u32>,
     /// The table of a write, known under names that nobody else knows.
     target: Option<Arc<TableObject>>,
 }
@@ -83,6 +85,7 @@ impl<'a> Planner<'a> {
             expr_planners,
             relation_planners,
             trusted: false,
+            bound: Vec::new(),
             target: None,
         }
     }
@@ -152,6 +155,29 @@ impl<'a> Planner<'a> {
         Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(query.to_owned())))))
     }
 
+    /// What a name means. In a view's query a relation that got the name after the view was made does not count.
+    fn relation(&self, schema: Option<&str>, name: &str) -> Result<Relation, PgError> {
+        let catalog = &self.view.catalog;
+        let found = catalog.resolve(&self.view.search_path, schema, name);
+        let settled = match &found {
+            Ok(Relation::Table(table)) => self.bound.contains(&table.oid),
+            Ok(Relation::View(view)) => self.bound.contains(&view.oid),
+            Ok(Relation::Sequence(_) | Relation::System(..)) => true,
+            Err(_) => false,
+        };
+        if settled || schema.is_some() {
+            return found;
+        }
+        let table = |oid| catalog.tables.get(oid).filter(|table| table.name == name).map(Arc::clone);
+        let view = |oid| catalog.views.get(oid).filter(|view| view.name == name).map(Arc::clone);
+        let of = |oid| table(oid).map(Relation::Table).or_else(|| view(oid).map(Relation::View));
+        let mut meant = self.bound.iter().filter_map(of);
+        match (meant.next(), meant.next()) {
+            (Some(one), None) => Ok(one),
+            _ => found,
+        }
+    }
+
     fn view_source(&self, view: &ViewObject) -> Result<Arc<dyn TableSource>, PgError> {
         if self.depth >= VIEW_DEPTH_MAX {
             return Err(PgError::new(
@@ -160,18 +186,20 @@ impl<'a> Planner<'a> {
             ));
         }
         let mut read_view = self.view.clone();
-        read_view.search_path = lookup_path(&view.search_path, &self.view.vars.current_user);
+        let owner = self.view.catalog.roles.get(&view.owner);
+        read_view.search_path = lookup_path(&view.search_path, owner.map_or("", |owner| owner.name.as_str()));
         // Only a temporary view may have been written over temporary tables.
         let own = self.view.vars.temporary_schema();
         if self.view.catalog.schema_name(view.schema) == own {
             read_view.search_path.insert(0, own);
         }
         // Its relations are read with its owner's rights.
-        if let Some(owner) = self.view.catalog.roles.get(&view.owner) {
+        if let Some(owner) = owner {
             read_view.vars.current_user = owner.name.clone();
         }
         let mut inner = Planner::with_parameters(self.state, &read_view, &view.query, Arc::clone(&self.parameters));
         inner.depth = self.depth + 1;
+        inner.bound.clone_from(&view.depends_on);
         let statement = dialect::parse(&view.query)?.into_iter().next();
         let Some(Ast::Sql(query)) = statement.map(|statement| statement.ast) else {
             return Err(PgError::internal(format!("the text of view \"{}\" is no query", view.name)));
@@ -212,8 +240,7 @@ impl ContextProvider for Planner<'_> {
         {
             return source.map_err(external);
         }
-        let relation =
-            self.view.catalog.resolve(&self.view.search_path, name.schema(), name.table()).map_err(external)?;
+        let relation = self.relation(name.schema(), name.table()).map_err(external)?;
         let readable = |schema: u32, object: (&str, &str, u32, Option<&[String]>)| {
             let (catalog, user) = (&self.view.catalog, &self.view.vars.current_user);
             rights::must_use_schema(catalog, user, schema)

@@ -6,6 +6,8 @@ use tributary::engine::{Engine, EngineConfig, Implicit, Login, Outcome, Session}
 use tributary::error::PgError;
 use tributary_store::{RealDisk, Store, StoreConfig, SystemClock};
 
+use crate::database::Database;
+
 fn session() -> Session {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let config = StoreConfig { data_dir: directory.keep(), ..StoreConfig::default() };
@@ -114,4 +116,26 @@ async fn prepared_statements_have_sql_names() {
     let out = run(&mut session, "PREPARE p AS SELECT 7; EXECUTE p; DEALLOCATE p").await.expect("runs");
     assert_eq!(out, ["PREPARE", "7", "SELECT 1", "DEALLOCATE"]);
     assert_eq!(run(&mut session, "EXECUTE p").await.unwrap_err().code.as_str(), "26000");
+}
+
+#[tokio::test]
+async fn a_view_of_something_temporary_says_that_it_is_temporary() {
+    let database = Database::new();
+    let mut client = database.connect();
+    client.ok("CREATE TABLE lasting (a int); CREATE TEMPORARY TABLE passing (a int)").await;
+    for (view, told) in [
+        ("VIEW one AS SELECT a FROM lasting", false),
+        ("VIEW two AS SELECT a FROM lasting WHERE a IN (SELECT a FROM passing)", true),
+        ("VIEW three AS SELECT a FROM two", true),
+        ("TEMPORARY VIEW four AS SELECT a FROM passing", false),
+        ("VIEW pg_temp.five AS SELECT a FROM passing", true),
+    ] {
+        client.ok(&format!("CREATE {view}")).await;
+        let notices: Vec<_> = client.session.drain_notices().into_iter().map(|notice| notice.message.clone()).collect();
+        let name = view.split(" AS ").next().and_then(|head| head.rsplit([' ', '.']).next()).unwrap_or_default();
+        let expected = told.then(|| format!("view \"{name}\" will be a temporary view"));
+        assert_eq!(notices, Vec::from_iter(expected), "{view}");
+    }
+    database.connect().ok("SELECT a FROM one").await;
+    assert_eq!(database.connect().error("SELECT a FROM two").await.code.as_str(), "42P01");
 }

@@ -78,8 +78,6 @@ pub struct Ddl<'a> {
     pub catalog: Catalog,
     /// Schemas searched, in order.
     pub search_path: &'a [String],
-    /// search_path as set, kept with views.
-    pub search_path_setting: &'a str,
     /// The role in force.
     pub role: Arc<RoleObject>,
     /// The rest of the engine.
@@ -161,17 +159,10 @@ pub struct DdlDone {
 
 impl<'a> Ddl<'a> {
     /// A statement about to run in this catalog.
-    pub fn new(
-        catalog: &Catalog,
-        search_path: &'a [String],
-        search_path_setting: &'a str,
-        role: Arc<RoleObject>,
-        host: &'a mut dyn DdlHost,
-    ) -> Self {
+    pub fn new(catalog: &Catalog, search_path: &'a [String], role: Arc<RoleObject>, host: &'a mut dyn DdlHost) -> Self {
         Self {
             catalog: catalog.clone(),
             search_path,
-            search_path_setting,
             role,
             host,
             touched: BTreeSet::new(),

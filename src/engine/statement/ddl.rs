@@ -86,13 +86,12 @@ pub(in crate::engine) fn with_ddl(
     let view = session.read_view();
     let state = session.state(&view);
     let role = current_role(&view.catalog, &view.vars.current_user)?;
-    let setting = view.vars.setting("search_path").unwrap_or_default();
     let seen = Arc::clone(&view.catalog);
     let path = view.search_path.clone();
     let txn = session.store_transaction();
     let (snapshot, written) = (Arc::clone(txn.snapshot()), txn.tables_written().collect());
     let mut host = Host { snapshot, written, view: &view, state: &state };
-    let done = work(Ddl::new(&seen, &path, &setting, role, &mut host))?;
+    let done = work(Ddl::new(&seen, &path, role, &mut host))?;
     session.keep_ddl(seen, done)
 }
 

@@ -1,4 +1,8 @@
-//! CREATE VIEW: the query's text is kept with the search_path it was written under, and planned again at each use.
+//! CREATE VIEW: the query's text is kept with the schemas it was written under, and planned again at each use.
+//!
+//! A name means what it meant when the view was made: the path kept has the creator's schemas, not those of who reads, and
+//! the relations found then are kept too and come before others that got their names later. A view that reads a temporary
+//! relation is temporary itself.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -9,7 +13,7 @@ use tributary_pg::types::format_type;
 
 use super::{Ddl, ViewColumn, fold, split_name};
 use crate::dialect::sqlparser::ast::{CreateView, ObjectName, Query, Visit, Visitor};
-use crate::engine::catalog::{Relation, ViewObject};
+use crate::engine::catalog::{Relation, TEMPORARY_PREFIX, ViewObject};
 
 impl Ddl<'_> {
     /// CREATE [OR REPLACE] VIEW name [(columns)] AS query
@@ -18,13 +22,16 @@ impl Ddl<'_> {
             return Err(PgError::unsupported("materialized views are not supported yet"));
         }
         let (schema, name) = split_name(&create.name)?;
-        let (schema, name) = self.creation_place(schema, name, create.temporary)?;
+        let read = self.relations_of(&create.query)?;
+        if read.temporary && !create.temporary {
+            self.say(format!("view \"{name}\" will be a temporary view"));
+        }
+        let (schema, name) = self.creation_place(schema, name, create.temporary || read.temporary)?;
         let name = self.cut_name(name);
         let query = query_text(create, text);
         let mut columns = self.host.view_columns(&self.catalog, &query)?;
         rename_columns(&mut columns, create)?;
         check_columns(&columns)?;
-        let depends_on = self.relations_of(&create.query)?;
         let existing = match self.catalog.relation_in(&schema, &name) {
             Some(Relation::View(view)) if create.or_replace => Some(view),
             Some(Relation::View(_)) if create.if_not_exists => {
@@ -62,45 +69,65 @@ impl Ddl<'_> {
                 comment: None,
             },
         };
-        if depends_on.contains(&view.oid) {
+        if read.oids.contains(&view.oid) {
             return Err(PgError::new(
                 sqlstate::INVALID_OBJECT_DEFINITION,
                 format!("infinite recursion detected in rules for relation \"{}\"", view.name),
             ));
         }
         view.query = query;
-        view.search_path = self.search_path_setting.to_owned();
+        view.search_path = self.path_now();
         view.columns = columns;
-        view.depends_on = depends_on;
+        view.depends_on = read.oids.into_iter().collect();
         self.put(view);
         Ok("CREATE VIEW")
     }
 
-    /// OIDs of the tables and views a query names outside its own WITH list.
-    fn relations_of(&self, query: &Query) -> PgResult<Vec<u32>> {
+    /// The schemas searched now, as search_path would name them; temporary ones a view finds by itself.
+    fn path_now(&self) -> String {
+        let known = self.search_path.iter().filter(|name| !name.starts_with(TEMPORARY_PREFIX));
+        let known = known.filter(|name| self.catalog.schema(name).is_some());
+        known.map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The relations a query names outside its own WITH list.
+    fn relations_of(&self, query: &Query) -> PgResult<Read> {
         let mut found = Relations::default();
         if query.visit(&mut found).is_break() {
             return Err(PgError::internal("collecting relations never stops early"));
         }
-        let mut oids = BTreeSet::new();
+        let mut read = Read::default();
         for name in &found.relations {
             let (schema, own) = split_name(name)?;
             if schema.is_none() && found.local.contains(&own) {
                 continue;
             }
-            match self.catalog.resolve(self.search_path, schema.as_deref(), &own) {
+            let place = match self.catalog.resolve(self.search_path, schema.as_deref(), &own) {
                 Ok(Relation::Table(table)) => {
-                    oids.insert(table.oid);
+                    read.oids.insert(table.oid);
+                    table.schema
                 }
                 Ok(Relation::View(view)) => {
-                    oids.insert(view.oid);
+                    read.oids.insert(view.oid);
+                    view.schema
                 }
-                // A table function's name is no relation; planning has checked the query already.
-                Ok(Relation::Sequence(_) | Relation::System(..)) | Err(_) => {}
-            }
+                Ok(Relation::Sequence(sequence)) => sequence.schema,
+                // A table function's name is no relation; planning checks the query later.
+                Ok(Relation::System(..)) | Err(_) => continue,
+            };
+            read.temporary |= self.catalog.schema_name(place).starts_with(TEMPORARY_PREFIX);
         }
-        Ok(oids.into_iter().collect())
+        Ok(read)
     }
+}
+
+/// What a view's query reads.
+#[derive(Default)]
+struct Read {
+    /// OIDs of its tables and views.
+    oids: BTreeSet<u32>,
+    /// Is one of them, or a sequence, temporary?
+    temporary: bool,
 }
 
 #[derive(Default)]

@@ -44,7 +44,7 @@ pub(super) fn class(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
         push_table(catalog, table, rows);
     }
     for view in catalog.views.values() {
-        push_view(view, rows);
+        push_view(catalog, view, rows);
     }
     for sequence in catalog.sequences.values() {
         rows.push([
@@ -136,7 +136,7 @@ fn push_table(catalog: &Catalog, table: &TableObject, rows: &mut Rows) {
     }
 }
 
-fn push_view(view: &ViewObject, rows: &mut Rows) {
+fn push_view(catalog: &Catalog, view: &ViewObject, rows: &mut Rows) {
     rows.push([
         ("oid", view.oid.into()),
         ("relname", view.name.clone().into()),
@@ -144,7 +144,7 @@ fn push_view(view: &ViewObject, rows: &mut Rows) {
         ("reltype", view.row_type.into()),
         ("relowner", view.owner.into()),
         ("reltuples", Cell::Float(-1.0)),
-        ("relpersistence", "p".into()),
+        ("relpersistence", persistence(catalog, view.schema).into()),
         ("relkind", "v".into()),
         ("relnatts", small(view.columns.len())),
         ("relhasrules", true.into()),
