@@ -41,6 +41,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
@@ -139,6 +140,7 @@ pub struct Engine {
     activity: Arc<Activity>,
     /// Functions, planners and rules: built once, lent to each statement.
     states: StatePool,
+    memory: Arc<dyn MemoryPool>,
     channels: Channels,
     catalog: SharedCatalog,
     started_at: SystemTime,
@@ -158,6 +160,7 @@ impl Engine {
     pub fn open(config: EngineConfig, store: Store) -> Result<Arc<Self>, PgError> {
         let runtime =
             limits::runtime(config.query_memory_bytes, config.spill_bytes, store.data_dir()).map_err(pg::map_error)?;
+        let memory = Arc::clone(&runtime.memory_pool);
         let base_state = base_state(&config, runtime).map_err(pg::map_error)?;
         if store.snapshot().object_count() == 0 {
             write_first_objects(&store, &config)?;
@@ -173,6 +176,7 @@ impl Engine {
             config,
             store,
             states: StatePool::new(base_state),
+            memory,
             channels: Channels::default(),
             started_at: SystemTime::now(),
             key_turns: KeyTurns::default(),
@@ -262,6 +266,11 @@ impl Engine {
     /// The store below.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The query pool.
+    pub(in crate::engine) fn memory(&self) -> &Arc<dyn MemoryPool> {
+        &self.memory
     }
 
     /// A state for one statement; it goes back when dropped.

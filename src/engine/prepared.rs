@@ -117,7 +117,7 @@ pub struct Portal {
 }
 
 /// Rows that a cursor has read and may need again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Kept {
     /// May be read backwards.
     pub scroll: bool,
@@ -126,6 +126,8 @@ pub(super) struct Kept {
     pub bytes: usize,
     /// The query has no more.
     pub ended: bool,
+    /// What they cost the query pool. Shared with those who send rows: the cursor may be closed before.
+    pub paid: Arc<super::dml::Kept>,
 }
 
 impl Portal {

@@ -12,7 +12,6 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use tributary_pg::error::PgError;
 
-use super::dml::Kept;
 use super::pg::map_error;
 use super::session_vars::SessionVars;
 
@@ -57,7 +56,7 @@ impl RowStream {
     }
 
     /// Rows that are already there, and what they were kept with until the last is out.
-    pub(super) fn of_kept(schema: SchemaRef, batches: Vec<RecordBatch>, kept: Kept) -> Self {
+    pub(super) fn of_kept(schema: SchemaRef, batches: Vec<RecordBatch>, kept: impl Send + 'static) -> Self {
         let stream = futures::stream::unfold((batches.into_iter(), kept), |(mut batches, kept)| async move {
             batches.next().map(|batch| (Ok(batch), (batches, kept)))
         });

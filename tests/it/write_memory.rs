@@ -1,4 +1,4 @@
-//! Writes within a small query pool: what must be kept is paid for, the rest streams or spills.
+//! Writes and cursors within a small query pool: what must be kept is paid for, the rest streams or spills.
 
 use tributary::engine::EngineConfig;
 use tributary_store::StoreConfig;
@@ -142,4 +142,67 @@ async fn keys_of_rows_that_are_only_added_need_no_memory_however_many_they_are()
     let line = format!("COPY big, line {}", ROWS + 1);
     assert_eq!((error.code.as_str(), error.context.as_deref()), ("23505", Some(line.as_str())));
     assert_eq!(client.ok("SELECT count(*), max(id) FROM big").await[0], format!("{}|{}", 2 * ROWS - 1, 2 * ROWS - 1));
+}
+
+/// Rows of a series: they cost nothing until somebody keeps them.
+const SERIES: usize = 3_000_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cursor_moves_over_more_rows_than_there_is_memory_for() {
+    let database = small(8 * MIB);
+    let mut client = database.connect();
+    client.ok(&format!("BEGIN; DECLARE c CURSOR FOR SELECT i FROM generate_series(1, {SERIES}) AS g(i)")).await;
+    assert_eq!(client.ok("FETCH 2 FROM c").await, ["1", "2", "FETCH 2"]);
+    assert_eq!(client.ok("MOVE 99998 IN c").await, ["MOVE 99998"]);
+    assert_eq!(client.ok("FETCH RELATIVE 900000 FROM c").await, ["1000000", "FETCH 1"]);
+    assert_eq!(client.ok("MOVE ABSOLUTE 2000000 FROM c").await, ["MOVE 1"]);
+    assert_eq!(client.ok("MOVE ALL IN c").await, [format!("MOVE {}", SERIES - 2_000_000)]);
+    assert_eq!(client.ok("FETCH c").await, ["FETCH 0"]);
+    client.ok("COMMIT").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_cursor_or_a_fetch_keeps_are_paid_for() {
+    let database = small(8 * MIB);
+    let (mut client, mut other) = (database.connect(), database.connect());
+    let query = format!("FOR SELECT i, i + 1, i + 2 FROM generate_series(1, {SERIES}) AS g(i)");
+    for (declare, fetch) in [
+        ("DECLARE c CURSOR", "FETCH ALL FROM c"),
+        ("DECLARE c SCROLL CURSOR", "FETCH ALL FROM c"),
+        ("DECLARE c SCROLL CURSOR", "MOVE ABSOLUTE -1 IN c"),
+        ("DECLARE c CURSOR WITH HOLD", "COMMIT"),
+    ] {
+        client.ok(&format!("BEGIN; SAVEPOINT a; {declare} {query}")).await;
+        let error = client.error(fetch).await;
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("53200", "out of memory"), "{declare}: {fetch}");
+        client.ok("ROLLBACK").await;
+        assert_eq!(client.ok("SELECT count(*) FROM pg_cursors").await[0], "0", "{declare}: {fetch}");
+        assert_eq!(
+            client.ok(&format!("SELECT count(*) FROM generate_series(1, {SERIES})")).await[0],
+            SERIES.to_string()
+        );
+    }
+    // Several cursors together may not keep more than the pool has, and closing one gives room.
+    let held = |name: &str| {
+        format!(
+            "BEGIN; DECLARE {name} CURSOR WITH HOLD FOR SELECT i FROM generate_series(1::bigint, 600000) AS g(i); COMMIT"
+        )
+    };
+    client.ok(&held("one")).await;
+    assert_eq!(other.error(&held("two")).await.code.as_str(), "53200");
+    assert_eq!(client.ok("FETCH 1 FROM one").await, ["1", "FETCH 1"]);
+    client.ok("CLOSE one").await;
+    other.ok(&held("two")).await;
+    assert_eq!(other.ok("MOVE ALL IN two").await, ["MOVE 600000"]);
+}
+
+/// A FETCH that failed may have lost rows: the cursor is gone, it does not go on behind them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cursor_whose_fetch_failed_gives_no_more_rows() {
+    let database = small(8 * MIB);
+    let mut client = database.connect();
+    client.ok("BEGIN; DECLARE c CURSOR FOR SELECT 10 / (5 - i) FROM generate_series(1, 9) AS g(i); SAVEPOINT a").await;
+    assert_eq!(client.error("FETCH ALL FROM c").await.code.as_str(), "22012");
+    client.ok("ROLLBACK TO a").await;
+    assert_eq!(client.error("FETCH ALL FROM c").await.code.as_str(), "34000");
 }

@@ -1,13 +1,14 @@
 //! DECLARE, FETCH, MOVE, CLOSE: portals with SQL names.
 //!
-//! A cursor that only reads forward streams, like any portal. One that was declared with SCROLL or WITH HOLD keeps the rows
-//! it has read (they are bounded), so it can be read backwards and outlive its transaction.
+//! A cursor that only reads forward streams, like any portal; MOVE drops what it passes. One that was declared with SCROLL or
+//! WITH HOLD keeps the rows it has read (they are bounded), so it can be read backwards and outlive its transaction. Rows
+//! that are kept, by the cursor or by FETCH until they are sent, are paid for from the query pool.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrow::array::{RecordBatch, UInt64Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
@@ -16,6 +17,7 @@ use super::Analysis;
 use crate::dialect::names::folded;
 use crate::dialect::sqlparser::ast::{CloseCursor, Declare, Statement as Sql};
 use crate::dialect::{Ast, FetchTo, Statement};
+use crate::engine::dml;
 use crate::engine::named::CursorEntry;
 use crate::engine::prepared::{Kept, Outcome, Portal, Prepared};
 use crate::engine::row_stream::RowStream;
@@ -56,7 +58,14 @@ pub(super) async fn declare(session: &mut Session, stmts: &[Declare], outer: &Pr
     Box::pin(session.run(&mut portal)).await?;
     portal.hold = hold;
     portal.binary = binary;
-    portal.kept = (scroll || hold).then(|| Kept { scroll, ..Kept::default() });
+    portal.kept = (scroll || hold).then(|| Kept {
+        scroll,
+        batches: Vec::new(),
+        count: 0,
+        bytes: 0,
+        ended: false,
+        paid: Arc::new(dml::Kept::new(session.engine().memory(), "rows of a cursor")),
+    });
     session.store_portal(&name, portal)?;
     let entry = CursorEntry {
         statement: outer.statement.text.to_string(),
@@ -78,17 +87,21 @@ pub(super) async fn fetch(
     moves: bool,
 ) -> Result<Outcome, PgError> {
     let mut cursor = session.take_portal(name).map_err(|_| unknown(name))?;
-    let read = read(session, &mut cursor, to).await;
+    let read = read(session, &mut cursor, to, moves).await;
     let (schema, binary) = (schema_of(&cursor), cursor.binary);
-    session.store_portal(name, cursor)?;
-    let rows = read?;
-    if moves {
-        let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
-        return Ok(Outcome::Done(format!("MOVE {count}")));
+    match &read {
+        // Rows were lost on the way: whoever rolls back to a savepoint must not find a cursor that skips them.
+        Err(error) if error.code != sqlstate::OBJECT_NOT_IN_PREREQUISITE_STATE => {
+            session.close_portal(name);
+        }
+        _ => session.store_portal(name, cursor)?,
     }
-    let schema = rows.first().map(RecordBatch::schema).or(schema).ok_or_else(|| unknown(name))?;
-    let batch = concat_batches(&schema, &rows).map_err(|error| PgError::internal(error.to_string()))?;
-    portal.rows = Some(RowStream::of_batch(batch));
+    let passed = read?;
+    if moves {
+        return Ok(Outcome::Done(format!("MOVE {}", passed.count)));
+    }
+    let schema = passed.rows.first().map(RecordBatch::schema).or(schema).ok_or_else(|| unknown(name))?;
+    portal.rows = Some(RowStream::of_kept(schema, passed.rows, passed.paid));
     if binary && portal.result_formats.is_empty() {
         portal.result_formats = vec![1];
     }
@@ -100,47 +113,69 @@ fn schema_of(cursor: &Portal) -> Option<SchemaRef> {
     Some(Arc::new(Schema::new(columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>())))
 }
 
-/// Moves the cursor and gives the rows it passed.
-async fn read(session: &mut Session, cursor: &mut Portal, to: FetchTo) -> Result<Vec<RecordBatch>, PgError> {
+/// Rows a cursor passed. MOVE only counts them.
+struct Passed {
+    count: usize,
+    rows: Vec<RecordBatch>,
+    paid: Arc<dml::Kept>,
+}
+
+impl Passed {
+    fn new(session: &Session) -> Self {
+        let paid = Arc::new(dml::Kept::new(session.engine().memory(), "rows of FETCH"));
+        Self { count: 0, rows: Vec::new(), paid }
+    }
+
+    /// Rows that are paid for already.
+    fn of(rows: Vec<RecordBatch>, paid: &Arc<dml::Kept>) -> Self {
+        Self { count: rows.iter().map(RecordBatch::num_rows).sum(), rows, paid: Arc::clone(paid) }
+    }
+}
+
+/// Moves the cursor past rows.
+async fn read(session: &mut Session, cursor: &mut Portal, to: FetchTo, moves: bool) -> Result<Passed, PgError> {
     if cursor.kept.is_some() {
         return read_kept(session, cursor, to).await;
     }
     let position = cursor.position;
+    let mut passed = Passed::new(session);
     // How many rows to pass, and whether only the last of them counts.
-    let (passed, last_only) = match to {
+    let (wanted, last_only) = match to {
         FetchTo::Forward(count) if count > 0 => (count, false),
         FetchTo::Absolute(place) if place > position => (place - position, true),
         FetchTo::Relative(count) if count > 0 => (count, true),
-        FetchTo::Forward(0) | FetchTo::Relative(0) | FetchTo::Absolute(0) if position == 0 => return Ok(Vec::new()),
+        FetchTo::Forward(0) | FetchTo::Relative(0) | FetchTo::Absolute(0) if position == 0 => return Ok(passed),
         _ => return Err(backward()),
     };
-    let (mut rows, mut seen) = (Vec::new(), 0);
-    while seen < passed {
-        let wanted = usize::try_from(passed - seen).unwrap_or(usize::MAX);
-        let Some(batch) = session.fetch(cursor, wanted).await? else { break };
+    let mut seen = 0;
+    while seen < wanted {
+        let rows_max = usize::try_from(wanted - seen).unwrap_or(usize::MAX);
+        let Some(batch) = session.fetch(cursor, rows_max).await? else { break };
         seen += batch.num_rows() as i64;
         if last_only {
-            rows.clear();
+            passed.count = usize::from(seen == wanted);
+            passed.rows = if seen == wanted { vec![batch.slice(batch.num_rows() - 1, 1)] } else { Vec::new() };
+            continue;
         }
-        rows.push(batch);
+        passed.count += batch.num_rows();
+        if !moves {
+            passed.paid.rows(&batch)?;
+            passed.rows.push(batch);
+        }
     }
-    cursor.position = position.saturating_add(if seen < passed { seen + 1 } else { seen });
-    if last_only {
-        let last = |batch: &RecordBatch| batch.slice(batch.num_rows() - 1, 1);
-        return Ok(if seen < passed { Vec::new() } else { rows.iter().map(last).collect() });
-    }
-    Ok(rows)
+    cursor.position = position.saturating_add(if seen < wanted { seen + 1 } else { seen });
+    Ok(passed)
 }
 
 /// The same over rows that are kept: 0 is before the first row, one more than there are rows is behind the last.
-async fn read_kept(session: &mut Session, cursor: &mut Portal, to: FetchTo) -> Result<Vec<RecordBatch>, PgError> {
+async fn read_kept(session: &mut Session, cursor: &mut Portal, to: FetchTo) -> Result<Passed, PgError> {
     let position = cursor.position;
     let target = match to {
         FetchTo::Forward(count) | FetchTo::Relative(count) => position.saturating_add(count),
         FetchTo::Absolute(place) => place,
     };
     keep(session, cursor, if matches!(to, FetchTo::Absolute(..0)) { i64::MAX } else { target }).await?;
-    let Some(kept) = &cursor.kept else { return Ok(Vec::new()) };
+    let Some(kept) = &cursor.kept else { return Ok(Passed::new(session)) };
     let count = kept.count as i64;
     let place = match to {
         FetchTo::Absolute(place @ ..0) => (count + 1).saturating_add(place),
@@ -156,12 +191,12 @@ async fn read_kept(session: &mut Session, cursor: &mut Portal, to: FetchTo) -> R
         FetchTo::Forward(rows) if rows < 0 => (place.max(1), position - 1),
         _ => (place, if place <= count { place } else { 0 }),
     };
-    let mut rows = rows_between(kept, first.max(1), last);
+    let mut passed = Passed::of(rows_between(kept, first.max(1), last), &kept.paid);
     if matches!(to, FetchTo::Forward(rows) if rows < 0) {
-        rows = turned(rows)?;
+        passed = turned(session, passed)?;
     }
     cursor.position = place;
-    Ok(rows)
+    Ok(passed)
 }
 
 /// Reads on until so many rows are kept, or all there are.
@@ -182,6 +217,7 @@ async fn keep(session: &mut Session, cursor: &mut Portal, wanted: i64) -> Result
                     let error = PgError::new(sqlstate::CONFIGURATION_LIMIT_EXCEEDED, message);
                     return Err(error.hint("Declare it without SCROLL and WITH HOLD: then it keeps none."));
                 }
+                kept.paid.rows(&batch)?;
                 kept.count += batch.num_rows();
                 kept.batches.push(batch);
             }
@@ -217,16 +253,16 @@ fn rows_between(kept: &Kept, first: i64, last: i64) -> Vec<RecordBatch> {
     rows
 }
 
-/// The same rows, last first.
-fn turned(rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, PgError> {
+/// The same rows, last first: copies, which cost memory of their own.
+fn turned(session: &Session, forward: Passed) -> Result<Passed, PgError> {
     let internal = |error: arrow::error::ArrowError| PgError::internal(error.to_string());
-    rows.into_iter()
-        .rev()
-        .map(|batch| {
-            let indices = UInt64Array::from_iter_values((0..batch.num_rows() as u64).rev());
-            take_record_batch(&batch, &indices).map_err(internal)
-        })
-        .collect()
+    let mut passed = Passed::new(session);
+    for batch in forward.rows.into_iter().rev() {
+        passed.paid.rows(&batch)?;
+        let indices = UInt64Array::from_iter_values((0..batch.num_rows() as u64).rev());
+        passed.rows.push(take_record_batch(&batch, &indices).map_err(internal)?);
+    }
+    Ok(Passed { count: forward.count, ..passed })
 }
 
 fn backward() -> PgError {
