@@ -3,17 +3,19 @@
 //! For: tables that get many small flushes. A run is a list of parts of one bucket with disjoint keys; its class is
 //! `floor(log8(bytes / 64 MiB))`. When `fan_in` runs of one class and bucket exist they become one run; a part with too
 //! many deleted rows is rewritten alone. Promises: reads see either the old parts or the new; deletes that arrive
-//! meanwhile move along; killed at any point it leaves only files nobody names. Does not: merge more than its limits at
+//! meanwhile move along; killed at any point it leaves only files nobody names; what cannot be rewritten is left alone
+//! for a while, each time twice as long, and keeps nothing else from being merged. Does not: merge more than its limits at
 //! once, so runs of some gigabytes stay beside each other, or start without twice its input and 256 MiB of free space.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::Oid;
 use crate::config::StoreConfig;
 use crate::error::Result;
 use crate::flush::{Into, rewrite};
-use crate::snapshot::TableState;
+use crate::snapshot::{Snapshot, TableState};
 use crate::source::{Body, Source};
 use crate::store::Shared;
 
@@ -27,6 +29,47 @@ const INPUT_ROWS_MAX: u64 = 32 << 20;
 const FREE_BYTES_MIN: u64 = 256 << 20;
 /// What the compaction thread leaves to others: the nice value of a background job.
 const NICE: i32 = 10;
+
+/// How long a source whose rewrite failed is left alone at first, and at most.
+const PAUSE_FIRST: Duration = Duration::from_secs(10);
+/// See [`PAUSE_FIRST`].
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Sources that could not be rewritten, and until when they are left alone.
+#[derive(Default)]
+pub(crate) struct Failures {
+    by_source: Mutex<HashMap<(Oid, u32), Pause>>,
+}
+
+struct Pause {
+    until: Duration,
+    length: Duration,
+}
+
+impl Failures {
+    fn by_source(&self) -> MutexGuard<'_, HashMap<(Oid, u32), Pause>> {
+        self.by_source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, table: Oid, source: u32, now: Duration) {
+        let mut by_source = self.by_source();
+        let length = by_source.get(&(table, source)).map_or(PAUSE_FIRST, |pause| (pause.length * 2).min(PAUSE_MAX));
+        by_source.insert((table, source), Pause { until: now + length, length });
+    }
+
+    /// Sources of a table to be left alone now.
+    fn paused(&self, table: Oid, now: Duration) -> HashSet<u32> {
+        let by_source = self.by_source();
+        let paused = by_source.iter().filter(|((oid, _), pause)| *oid == table && now < pause.until);
+        paused.map(|((_, source), _)| *source).collect()
+    }
+
+    /// Forgets sources that are gone.
+    fn forget_gone(&self, snapshot: &Snapshot) {
+        let there = |table, source| snapshot.table(table).is_some_and(|state| state.source(source).is_some());
+        self.by_source().retain(|(table, source), _| there(*table, *source));
+    }
+}
 
 /// What to merge, and where the result belongs.
 struct Merge {
@@ -66,12 +109,17 @@ pub(crate) fn runs_behind(table: &TableState) -> usize {
     runs.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).max().unwrap_or(0)
 }
 
-/// The next rewrite that is due in a table.
-fn due(config: &StoreConfig, table: &TableState) -> Option<Merge> {
+/// The next rewrite that is due in a table, without the sources that are paused and the runs they belong to.
+fn due(config: &StoreConfig, table: &TableState, paused: &HashSet<u32>) -> Option<Merge> {
+    let mut broken: HashSet<(i64, u32)> = HashSet::new();
     let mut runs: BTreeMap<(i64, u32), Run> = BTreeMap::new();
     for source in &table.sources {
         let Body::Part(part) = &source.body else { continue };
         let (bucket, run, level) = (part.entry.bucket, part.entry.run, part.entry.level);
+        if paused.contains(&source.number()) {
+            broken.insert((bucket, run));
+            continue;
+        }
         let deleted = source.deletes().map_or(0, |deletes| deletes.len());
         if deleted as f64 > source.rows() as f64 * config.rewrite_deleted_ratio {
             return Some(Merge { sources: vec![Arc::clone(source)], into: Into::Run { bucket, run, level } });
@@ -83,6 +131,7 @@ fn due(config: &StoreConfig, table: &TableState) -> Option<Merge> {
         found.level = found.level.max(level);
     }
     let mut classes: BTreeMap<(i64, i32), Vec<Run>> = BTreeMap::new();
+    runs.retain(|run, _| !broken.contains(run));
     for ((bucket, _), run) in runs {
         classes.entry((bucket, class(run.bytes))).or_default().push(run);
     }
@@ -115,21 +164,53 @@ fn merge_of(runs: Vec<Run>, fan_in: usize) -> Option<Merge> {
     Some(Merge { sources, into: Into::NewRuns { level } })
 }
 
+/// Whether sources whose rewrite failed lately are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    Retry,
+    LeaveAlone,
+}
+
 /// Runs every merge that is due in a table; gives their number. The caller holds the compaction lock.
-pub(crate) fn compact_table(shared: &Arc<Shared>, table: Oid) -> Result<usize> {
+pub(crate) fn compact_table(shared: &Arc<Shared>, table: Oid, failed: Failed) -> Result<usize> {
     let mut merges = 0;
     loop {
         let snapshot = shared.published.load_full();
-        let Some(merge) = snapshot.table(table).and_then(|state| due(&shared.config, state)) else { return Ok(merges) };
+        let Some(state) = snapshot.table(table) else { return Ok(merges) };
+        let paused = match failed {
+            Failed::Retry => HashSet::new(),
+            Failed::LeaveAlone => shared.merge_failures.paused(table, shared.clock.monotonic()),
+        };
+        let Some(merge) = due(&shared.config, state, &paused) else { return Ok(merges) };
         if shared.stopping() || !has_room(shared, &merge)? {
             return Ok(merges);
         }
         let started = shared.clock.monotonic();
-        rewrite(shared, &snapshot, table, merge.sources, &merge.into)?;
+        if let Err(error) = rewrite(shared, &snapshot, table, merge.sources.clone(), &merge.into) {
+            // Replaced meanwhile, or stopping: no fault of a source.
+            if error.sqlstate != "40001" && error.sqlstate != "57P01" {
+                remember(shared, table, &merge.sources);
+            }
+            return Err(error);
+        }
         merges += 1;
         let took = shared.clock.monotonic().saturating_sub(started);
         metrics::histogram!("compaction_seconds").record(took.as_secs_f64());
     }
+}
+
+/// Finds the sources of a failed rewrite that cannot be read; if all can, something about the whole was wrong.
+fn remember(shared: &Shared, table: Oid, sources: &[Arc<Source>]) {
+    let unreadable = |source: &&Arc<Source>| match &source.body {
+        Body::Part(part) => part.verify_files().is_err(),
+        Body::Delta(_) => false,
+    };
+    let mut culprits: Vec<&Arc<Source>> = sources.iter().filter(unreadable).collect();
+    if culprits.is_empty() {
+        culprits = sources.iter().collect();
+    }
+    let now = shared.clock.monotonic();
+    culprits.into_iter().for_each(|source| shared.merge_failures.remember(table, source.number(), now));
 }
 
 fn has_room(shared: &Shared, merge: &Merge) -> Result<bool> {
@@ -146,12 +227,13 @@ fn has_room(shared: &Shared, merge: &Merge) -> Result<bool> {
 /// Runs what is due in any table.
 pub(crate) fn compact_all(shared: &Arc<Shared>) {
     let snapshot = shared.published.load_full();
+    shared.merge_failures.forget_gone(&snapshot);
     for (oid, _) in snapshot.tables() {
-        match compact_table(shared, oid) {
+        match compact_table(shared, oid, Failed::LeaveAlone) {
             Ok(_) => {}
             // A source was truncated or rewritten meanwhile: the next round sees the new state.
             Err(error) if error.sqlstate == "40001" => {}
-            Err(error) => tracing::warn!(table = oid, %error, "compaction failed; it is tried again"),
+            Err(error) => tracing::warn!(table = oid, %error, "compaction failed; it is tried again later"),
         }
     }
 }

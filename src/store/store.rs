@@ -5,7 +5,8 @@
 //! Does not: know SQL, run queries, or wait on anything but its own threads.
 //!
 //! Lock order, outermost first; never the other way: maintenance, compaction, committer, checkpoint, meta store, meta jobs,
-//! changed keys, request queue, open transactions, relocations, source counters, retired files.
+//! changed keys, request queue, open transactions, relocations, source counters, retired files, recyclable segments, failed
+//! merges, wake-up.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,7 @@ pub(crate) struct Shared {
     maintenance: Mutex<()>,
     /// Held by a compaction; it may run beside a flush, because they never touch the same sources.
     compaction: Mutex<()>,
+    pub(crate) merge_failures: compact::Failures,
     wakeup: (Mutex<Wakeup>, Condvar),
     checkpoint_wanted: AtomicBool,
     warned_minute: AtomicU64,
@@ -483,7 +485,7 @@ impl Store {
     /// Runs the merges that are due in a table; gives their number.
     pub fn compact(&self, table: Oid) -> Result<usize> {
         let _held = lock(&self.shared().compaction);
-        compact::compact_table(self.shared(), table)
+        compact::compact_table(self.shared(), table, compact::Failed::Retry)
     }
 
     /// Flushes a table's delta, then rewrites every part of the table that has deleted rows. Other flushes go on
@@ -662,6 +664,7 @@ fn assemble(
         fatal_hook: OnceLock::new(),
         maintenance: Mutex::new(()),
         compaction: Mutex::new(()),
+        merge_failures: compact::Failures::default(),
         wakeup: (Mutex::default(), Condvar::new()),
         checkpoint_wanted: AtomicBool::new(recovered.dump_wanted),
         warned_minute: AtomicU64::new(0),

@@ -125,6 +125,41 @@ fn flushes_go_on_while_parts_with_deleted_rows_are_rewritten() {
 }
 
 #[test]
+fn a_part_that_cannot_be_read_does_not_keep_the_disk_busy_or_others_from_being_merged() {
+    let config = StoreConfig { compaction_fan_in: 2, ..small() };
+    let (disk, meta, clock, store) = sim(config.clone());
+    make_table(&store);
+    for round in 0..4 {
+        now(&store, put_rows(&store, round * 100..(round + 1) * 100));
+        store.flush(TABLE).unwrap();
+    }
+    store.checkpoint().unwrap();
+    drop(store);
+    let mut data = disk.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "arrow"));
+    let (path, middle) = (data.next().unwrap(), disk.content(&data.next().unwrap()).unwrap().len() / 2);
+    disk.damage(&path, |bytes| bytes[middle] ^= 1).unwrap();
+    let store = Store::open_simulated(&config, &disk, Arc::clone(&clock), &meta).unwrap();
+    // Rounds a second apart, as the background thread makes them: those that touched the disk.
+    let mut busy = Vec::new();
+    for second in 0..100 {
+        let before = disk.calls();
+        crate::compact::compact_all(store.shared());
+        if disk.calls() != before {
+            busy.push(second);
+        }
+        clock.advance_us(1_000_000);
+    }
+    assert_eq!(parts(&store), 2, "the others are merged");
+    assert_eq!(busy, [0, 1, 10, 30, 70]);
+    assert_eq!(store.compact(TABLE).unwrap_err().sqlstate, "XX001", "who asks is told");
+    disk.damage(&path, |bytes| bytes[middle] ^= 1).unwrap();
+    drop(store);
+    let store = Store::open_simulated(&config, &disk, Arc::clone(&clock), &meta).unwrap();
+    crate::compact::compact_all(store.shared());
+    assert_eq!((parts(&store), ids(&store)), (1, (0..400).collect()));
+}
+
+#[test]
 fn writers_wait_for_room_and_are_told_when_there_is_none() {
     let config = StoreConfig { parts_soft: 2, parts_hard: 4, compaction_fan_in: 3, ..small() };
     let (_disk, _meta, clock, store) = sim(config);
