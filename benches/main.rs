@@ -6,11 +6,12 @@
 mod copy;
 mod cpu;
 mod events;
+mod ordered;
 mod scan9;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let benches: [(&str, fn()); 2] = [("scan9", scan9::run), ("copy", copy::run)];
+    let benches: [(&str, fn()); 3] = [("scan9", scan9::run), ("copy", copy::run), ("ordered", ordered::run)];
     for (name, run) in benches {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
             run();

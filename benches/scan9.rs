@@ -162,7 +162,8 @@ fn of_store(
     Contender { name, bytes, answer: Box::new(answer) }
 }
 
-async fn rows(session: &mut Session, sql: &str) -> Vec<String> {
+/// Texts of the rows of a statement.
+pub async fn rows(session: &mut Session, sql: &str) -> Vec<String> {
     session.begin_statement(sql);
     let statement = session.parse(sql).expect("parses").remove(0);
     let prepared = session.analyze(statement, &[]).await.expect("plans");
