@@ -123,7 +123,7 @@ fn finish(shared: &Arc<Shared>, snapshot: &Snapshot, since: Option<Since>, wal_s
     next.write(disk, data_dir)?;
     last.checkpoint = next;
     last.at = shared.clock.monotonic();
-    last.wal_written = wal_written;
+    (last.wal_written, last.replayed_bytes) = (wal_written, 0);
     *shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = last;
     Ok(next)
 }

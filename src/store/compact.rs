@@ -21,10 +21,6 @@ use crate::store::Shared;
 
 /// Bytes of a run of class 0.
 const CLASS_BYTES: f64 = (64u64 << 20) as f64;
-/// Limit: bytes of one merge.
-const INPUT_BYTES_MAX: u64 = 4 << 30;
-/// Limit: rows of one merge: 128 MiB of maps from old places to new ones.
-const INPUT_ROWS_MAX: u64 = 32 << 20;
 /// Free space that stays, whatever is merged.
 const FREE_BYTES_MIN: u64 = 256 << 20;
 /// What the compaction thread leaves to others: the nice value of a background job.
@@ -93,20 +89,26 @@ fn class(bytes: u64) -> i32 {
     class
 }
 
-/// Runs of the bucket that has most: how far compaction is behind, whatever the number of buckets and the size of the
-/// table.
-pub(crate) fn runs_behind(table: &TableState) -> usize {
-    let mut runs: Vec<(i64, u32)> = table
-        .sources
-        .iter()
-        .filter_map(|source| match &source.body {
-            Body::Part(part) => Some((part.entry.bucket, part.entry.run)),
-            Body::Delta(_) => None,
-        })
-        .collect();
-    runs.sort_unstable();
-    runs.dedup();
-    runs.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).max().unwrap_or(0)
+/// Whether a run of this size is left as it is: it is above half of what a merge takes. Any two others fit into one.
+fn settled(config: &StoreConfig, bytes: u64, rows: u64) -> bool {
+    bytes > config.merge_bytes_max / 2 || rows > config.merge_rows_max / 2
+}
+
+/// Runs of the bucket that has most of those a merge can help: how far compaction is behind, whatever the number of
+/// buckets and the size of the table.
+pub(crate) fn runs_behind(config: &StoreConfig, table: &TableState) -> usize {
+    let mut runs: HashMap<(i64, u32), (u64, u64)> = HashMap::new();
+    for source in &table.sources {
+        let Body::Part(part) = &source.body else { continue };
+        let (bytes, rows) = runs.entry((part.entry.bucket, part.entry.run)).or_default();
+        *bytes += source.bytes();
+        *rows += source.rows();
+    }
+    let mut of_bucket: HashMap<i64, usize> = HashMap::new();
+    for ((bucket, _), (bytes, rows)) in runs {
+        *of_bucket.entry(bucket).or_default() += usize::from(!settled(config, bytes, rows));
+    }
+    of_bucket.into_values().max().unwrap_or(0)
 }
 
 /// The next rewrite that is due in a table, without the sources that are paused and the runs they belong to.
@@ -131,23 +133,23 @@ fn due(config: &StoreConfig, table: &TableState, paused: &HashSet<u32>) -> Optio
         found.level = found.level.max(level);
     }
     let mut classes: BTreeMap<(i64, i32), Vec<Run>> = BTreeMap::new();
-    runs.retain(|run, _| !broken.contains(run));
+    runs.retain(|number, run| !broken.contains(number) && !settled(config, run.bytes, run.rows));
     for ((bucket, _), run) in runs {
         classes.entry((bucket, class(run.bytes))).or_default().push(run);
     }
     let crowded = classes.into_values().filter(|runs| runs.len() >= config.compaction_fan_in);
-    crowded.filter_map(|runs| merge_of(runs, config.compaction_fan_in)).next()
+    crowded.filter_map(|runs| merge_of(config, runs)).next()
 }
 
 /// The longest stretch of neighbours in age that fits the limits: neighbours, because rows of one time stay together.
-fn merge_of(runs: Vec<Run>, fan_in: usize) -> Option<Merge> {
+fn merge_of(config: &StoreConfig, runs: Vec<Run>) -> Option<Merge> {
     let mut best = 0..0;
     for start in 0..runs.len() {
         let (mut bytes, mut rows) = (0, 0);
-        let fitting = runs[start..].iter().take(fan_in).take_while(|run| {
+        let fitting = runs[start..].iter().take(config.compaction_fan_in).take_while(|run| {
             bytes += run.bytes;
             rows += run.rows;
-            bytes <= INPUT_BYTES_MAX && rows <= INPUT_ROWS_MAX
+            bytes <= config.merge_bytes_max && rows <= config.merge_rows_max
         });
         let end = start + fitting.count();
         if end - start > best.len() {

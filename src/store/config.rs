@@ -61,9 +61,13 @@ pub struct StoreConfig {
     pub rewrite_deleted_ratio: f64,
     /// Runs of one class that are merged into one.
     pub compaction_fan_in: usize,
-    /// Writers wait when a table has more parts than this.
+    /// Bytes one merge takes at most.
+    pub merge_bytes_max: u64,
+    /// Rows one merge takes at most: the maps from old places to new ones are four bytes a row.
+    pub merge_rows_max: u64,
+    /// Writers wait when more runs of a bucket than this wait to be merged.
     pub parts_soft: usize,
-    /// Writers are refused when a table has more parts than this.
+    /// Writers are refused when more runs of a bucket than this wait to be merged.
     pub parts_hard: usize,
     /// How long an idempotency token is remembered.
     pub idempotency_retention: Duration,
@@ -118,6 +122,8 @@ impl Default for StoreConfig {
             checkpoint_interval: Duration::from_secs(300),
             rewrite_deleted_ratio: 0.15,
             compaction_fan_in: 8,
+            merge_bytes_max: 4_096 * MIB,
+            merge_rows_max: 32 << 20,
             parts_soft: 300,
             parts_hard: 1_000,
             idempotency_retention: Duration::from_secs(7 * 86_400),

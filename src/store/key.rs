@@ -323,25 +323,34 @@ fn float_bits(value: f64) -> u64 {
     if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() }
 }
 
-/// The value without trailing zeros, and its scale then.
+/// Stands where a scale of one byte would: the scale has two bytes and the value 32.
+const WIDE_DECIMAL: i8 = i8::MIN;
+
+/// The value without trailing zeros, and its scale then. The first byte says how many follow, so that no number's bytes
+/// are the beginning of another's.
 fn put_decimal(value: i256, scale: i8, out: &mut Vec<u8>) {
-    let (mut value, mut scale) = (value, scale);
+    let (mut value, mut scale) = (value, i16::from(scale));
     if value == i256::ZERO {
         scale = 0;
     }
-    for (zeros, power) in
-        [(32, 10i128.pow(32)), (16, 10i128.pow(16)), (8, 10i128.pow(8)), (4, 10_000), (2, 100), (1, 10)]
-    {
-        (value, scale) = without_zeros(value, scale, zeros, power);
+    // 76 digits end in 75 zeros at most, which is less than the sum of these and a second 32.
+    for zeros in [32, 32, 16, 8, 4, 2, 1] {
+        (value, scale) = without_zeros(value, scale, zeros, 10i128.pow(zeros.unsigned_abs().into()));
     }
-    out.push(scale.to_le_bytes()[0]);
-    match value.to_i128() {
-        Some(small) => out.extend_from_slice(&small.to_le_bytes()),
-        None => out.extend_from_slice(&value.to_le_bytes()),
+    match (i8::try_from(scale), value.to_i128()) {
+        (Ok(narrow), Some(small)) if narrow != WIDE_DECIMAL => {
+            out.extend_from_slice(&narrow.to_le_bytes());
+            out.extend_from_slice(&small.to_le_bytes());
+        }
+        _ => {
+            out.extend_from_slice(&WIDE_DECIMAL.to_le_bytes());
+            out.extend_from_slice(&scale.to_le_bytes());
+            out.extend_from_slice(&value.to_le_bytes());
+        }
     }
 }
 
-fn without_zeros(value: i256, scale: i8, zeros: i8, power: i128) -> (i256, i8) {
+fn without_zeros(value: i256, scale: i16, zeros: i16, power: i128) -> (i256, i16) {
     if value == i256::ZERO {
         return (value, scale);
     }
@@ -394,6 +403,8 @@ mod tests {
                 wide(vec![tens(38), i256::from_i128(7)], 38),
             ],
             vec![decimal(vec![0, 5], 10, 1), wide(vec![i256::ZERO, i256::from_i128(5)], 38)],
+            vec![wide(vec![tens(75), tens(70)], 75), wide(vec![tens(0), tens(5)], 0), decimal(vec![1, 7], 10, 0)],
+            vec![wide(vec![i256::MAX, i256::MIN], 0), wide(vec![i256::MAX, i256::MAX - i256::ONE], 0)],
             vec![
                 Arc::new(Float64Array::from(vec![0.0, 1.0])),
                 Arc::new(Float64Array::from(vec![-0.0, 2.0])),
@@ -432,6 +443,38 @@ mod tests {
         assert!((0..6).all(|row| equal.has_key(row)));
         assert_eq!(equal.key(3), equal.key(4));
         assert_ne!(equal.key(4), equal.key(5));
+    }
+
+    /// Numbers of every width and number of zeros: their bytes are equal exactly when they are, and tell where they end,
+    /// so that what follows in a key of several columns cannot make up for it.
+    #[test]
+    fn decimals_have_bytes_of_their_own_that_end_where_they_end() {
+        let tens = |power: u32| i256::from_i128(10).wrapping_pow(power);
+        let mut seen: Vec<(Vec<u8>, (i256, i16))> = Vec::new();
+        let digits = [1, 3, 99, i128::MAX, i128::MIN + 1].map(i256::from_i128);
+        let wide = [i256::MAX, i256::MIN, tens(76) - i256::ONE, i256::from_i128(i128::MAX).wrapping_mul(tens(37))];
+        for digit in digits.into_iter().chain(wide) {
+            for power in 0..76 {
+                let Some(value) = digit.checked_mul(tens(power)) else { break };
+                for scale in [i8::MIN, -60, 0, 7, 38, 76, i8::MAX] {
+                    // The slow twin: one zero at a time.
+                    let mut plain = (value, i16::from(scale));
+                    while plain.0.checked_rem(tens(1)) == Some(i256::ZERO) {
+                        plain = (plain.0.wrapping_div(tens(1)), plain.1 - 1);
+                    }
+                    let mut bytes = Vec::new();
+                    put_decimal(value, scale, &mut bytes);
+                    seen.push((bytes, plain));
+                }
+            }
+        }
+        seen.sort();
+        seen.dedup();
+        let numbers: std::collections::BTreeSet<_> = seen.iter().map(|(_, number)| *number).collect();
+        assert_eq!(numbers.len(), seen.len(), "one number has two encodings");
+        for pair in seen.windows(2) {
+            assert!(!pair[1].0.starts_with(&pair[0].0), "{:?} begins like {:?}", pair[1], pair[0]);
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! For: bounding memory and the number of parts. Promises: a transaction that adds rows waits, without blocking its
 //! thread and cancellable by dropping its ticket, while the delta is over twice its budget or a bucket of a table has
-//! more than `parts_soft` runs to be merged (a run is at least one part; a large table has many parts and is not behind
-//! for that); after 30 seconds, or at once above `parts_hard`, it gets 53400 naming the cause. Deletes,
+//! more than `parts_soft` runs that wait to be merged (a run is at least one part; a large table has many parts, and runs
+//! too large for any merge, and is not behind for that); after 30 seconds, or at once above `parts_hard`, it gets 53400 naming the cause. Deletes,
 //! definitions and keyed values pass. Does not: throttle reads.
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(crate) fn room(config: &StoreConfig, prepared: &Prepared, state: &Snapshot, 
         if table.appends.is_empty() && table.staged.is_empty() {
             continue;
         }
-        let parts = state.table(table.table).map_or(0, |state| runs_behind(state));
+        let parts = state.table(table.table).map_or(0, |state| runs_behind(config, state));
         let cause = || {
             full(format!("table {} has too many parts", table.table))
                 .with_detail(format!("{parts} runs of them wait to be merged."))

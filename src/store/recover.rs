@@ -15,7 +15,7 @@ use crate::disk::{Disk, DiskLock, at};
 use crate::dump::{self, Dump};
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
-use crate::frame::{FrameKind, FrameView, Position};
+use crate::frame::{FrameKind, FrameView, Position, frame_bytes};
 use crate::meta::{MetaOpener, MetaStore, caught, fill};
 use crate::op::{Frame, decode_payload};
 use crate::part::PartPlace;
@@ -36,7 +36,7 @@ pub(crate) struct Recovered {
     pub(crate) meta_pending: Vec<MetaOp>,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) next_blob: u64,
-    /// Log bytes since the checkpoint.
+    /// Bytes of the frames since the checkpoint.
     pub(crate) replayed_bytes: u64,
     /// A dump was damaged: write a new one soon.
     pub(crate) dump_wanted: bool,
@@ -64,7 +64,7 @@ pub(crate) fn recover(
     let base = Base::load(disk.as_ref(), config, clock, opener, checkpoint)?;
     let mut state = State::load(&place, base.seq, base.entries)?;
     let mut meta_pending = Vec::new();
-    let end = replay(config, disk.as_ref(), &place, base.wal_start, &mut state, &mut meta_pending)?;
+    let (end, replayed_bytes) = replay(config, disk.as_ref(), &place, base.wal_start, &mut state, &mut meta_pending)?;
     if end.seq_last < base.seq && end.seq_last != 0 || (end.seq_last == 0 && base.seq > base.checkpoint.seq) {
         return Err(StoreError::damaged(format!(
             "write-ahead log is damaged at {}: it ends at commit {}, metadata at commit {}",
@@ -88,7 +88,7 @@ pub(crate) fn recover(
         meta_pending,
         checkpoint: base.checkpoint,
         next_blob,
-        replayed_bytes: end.end.0.saturating_sub(base.wal_start.0) & 0xFFFF_FFFF,
+        replayed_bytes,
         dump_wanted: base.dump_wanted,
     })
 }
@@ -270,6 +270,7 @@ fn open_meta(opener: &dyn MetaOpener, checkpoint: &Checkpoint) -> Result<(Seq, V
     Ok((seq, entries, meta))
 }
 
+/// Applies every frame from `start` on; gives where the log ends and the bytes of the frames.
 fn replay(
     config: &StoreConfig,
     disk: &dyn Disk,
@@ -277,20 +278,23 @@ fn replay(
     start: Position,
     state: &mut State,
     meta_pending: &mut Vec<MetaOp>,
-) -> Result<wal::ScanEnd> {
+) -> Result<(wal::ScanEnd, u64)> {
     #[cfg(any(test, feature = "sim"))]
     let no_tail_rule = config.sabotage.no_tail_rule;
     #[cfg(not(any(test, feature = "sim")))]
     let no_tail_rule = false;
     let options = ScanOptions { accept_data_loss: config.accept_data_loss, no_tail_rule };
+    let mut bytes = 0;
     let mut visit = |frame: FrameView<'_>| -> Result<()> {
+        bytes += frame_bytes(frame.payload.len()) as u64;
         if frame.kind == FrameKind::Mark {
             return Ok(());
         }
         let ops = decode_payload(&frame.content()?, place)?;
         state.apply(&Frame { seq: frame.seq, ops }, meta_pending)
     };
-    wal::scan(disk, &config.data_dir, &place.uuid, start, &options, &mut visit)
+    let end = wal::scan(disk, &config.data_dir, &place.uuid, start, &options, &mut visit)?;
+    Ok((end, bytes))
 }
 
 /// After replay: no generation is open, delete sets that were lost must not matter, live parts are opened.

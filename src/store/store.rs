@@ -52,6 +52,8 @@ pub(crate) struct LastCheckpoint {
     pub(crate) sealed_seq: Seq,
     pub(crate) at: Duration,
     pub(crate) wal_written: u64,
+    /// Log bytes before this process that the last checkpoint does not cover.
+    pub(crate) replayed_bytes: u64,
     /// Dumps this process wrote, and what came after the newest.
     pub(crate) bases: u32,
     pub(crate) base_bytes: u64,
@@ -90,7 +92,6 @@ pub(crate) struct Shared {
     wakeup: (Mutex<Wakeup>, Condvar),
     checkpoint_wanted: AtomicBool,
     warned_minute: AtomicU64,
-    replayed_bytes: u64,
     /// Log segments nobody needs, smallest first: size and number.
     recyclable: Mutex<Vec<(u64, u32)>>,
     /// Runs once between the writing of a part and its install: what tests do "meanwhile".
@@ -308,8 +309,7 @@ impl Shared {
     fn checkpoint_due(&self) -> bool {
         let written = self.committer().wal.written;
         let last = lock(&self.checkpoint);
-        let wal =
-            written.saturating_sub(last.wal_written) + if last.wal_written == 0 { self.replayed_bytes } else { 0 };
+        let wal = written.saturating_sub(last.wal_written) + last.replayed_bytes;
         // Files that were replaced before the last checkpoint wait for one more, also when nobody writes.
         let idle = self.published.load().seq == last.checkpoint.seq && lock(&self.retired).is_empty();
         self.checkpoint_wanted.swap(false, Ordering::Relaxed)
@@ -651,6 +651,7 @@ fn assemble(
             checkpoint,
             sealed_seq: checkpoint.seq,
             at,
+            replayed_bytes: recovered.replayed_bytes,
             ..LastCheckpoint::default()
         }),
         stepped,
@@ -668,7 +669,6 @@ fn assemble(
         wakeup: (Mutex::default(), Condvar::new()),
         checkpoint_wanted: AtomicBool::new(recovered.dump_wanted),
         warned_minute: AtomicU64::new(0),
-        replayed_bytes: recovered.replayed_bytes,
         recyclable: Mutex::default(),
         #[cfg(test)]
         before_install: Mutex::new(None),

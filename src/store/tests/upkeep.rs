@@ -200,6 +200,35 @@ fn writers_wait_for_room_and_are_told_when_there_is_none() {
     assert!(other.try_wait().is_none());
 }
 
+/// Runs too large for any merge grow in number for ever: they must neither hold writers back nor be counted with those
+/// that a merge can help, which would be rewritten again and again.
+#[test]
+fn a_table_of_runs_too_large_to_be_merged_takes_more_rows() {
+    let limits = [(8_000, u64::MAX), (u64::MAX, 100)];
+    for (merge_bytes_max, merge_rows_max) in limits {
+        let merging = StoreConfig {
+            parts_soft: 3,
+            parts_hard: 6,
+            compaction_fan_in: 3,
+            merge_bytes_max,
+            merge_rows_max,
+            ..small()
+        };
+        let (_disk, _meta, _clock, store) = sim(merging);
+        make_table(&store);
+        let mut merges = 0;
+        for round in 0..60 {
+            now(&store, put_rows(&store, round * 20..(round + 1) * 20));
+            store.flush(TABLE).unwrap();
+            merges += store.compact(TABLE).unwrap();
+        }
+        assert_eq!(ids(&store), (0..1_200).collect::<Vec<_>>());
+        assert!(parts(&store) > 8, "{} parts, {merges} merges", parts(&store));
+        // A row takes part in one merge, or two where a run stayed below half of the limit.
+        assert!((10..=40).contains(&merges), "{merges} merges");
+    }
+}
+
 #[test]
 fn any_history_replays_to_the_same_metadata_and_rows() {
     for seed in 0..20 {
@@ -354,6 +383,37 @@ fn segments_are_recycled_and_what_they_held_never_comes_back() {
     drop(store);
     let store = Store::open_simulated(&config, &disk, clock, &meta).unwrap();
     assert_eq!(ids(&store), (0..next).collect::<Vec<_>>());
+}
+
+/// The log that a start had to read counts towards the next checkpoint, over all its segments, and once.
+#[test]
+fn a_long_log_found_at_start_is_cut_soon_and_a_short_one_is_not() {
+    let config = StoreConfig {
+        wal_segment_bytes_first: 1 << 14,
+        wal_segment_bytes_max: 1 << 14,
+        checkpoint_wal_bytes: 100_000,
+        ..small()
+    };
+    for (commits, cut) in [(5, false), (20, false), (28, true), (60, true)] {
+        let (disk, meta, clock, store) = sim(config.clone());
+        let mut random = SimRandom::new(7);
+        for number in 0..commits {
+            let noise: Vec<u8> = (0..4_000).map(|_| random.bits().to_le_bytes()[0]).collect();
+            let mut txn = store.begin(Isolation::ReadCommitted);
+            txn.put(crate::Space::Kv, &[number], &noise).unwrap();
+            now(&store, store.commit(txn));
+        }
+        drop(store);
+        let store = Store::open_simulated(&config, &disk, Arc::clone(&clock), &meta).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            clock.advance_us(1_000_000);
+            let before = disk.calls();
+            store.shared().maintain();
+            seen.push((store.status().checkpoint_seq > 0, disk.calls() - before > 5));
+        }
+        assert_eq!(seen, [(cut, cut), (cut, false), (cut, false)], "{commits} commits");
+    }
 }
 
 /// 16 writers faster than the flush: what is in memory stays within twice the budget and one group of commits.
