@@ -18,7 +18,7 @@ use crate::arrange::{self, Piece};
 use crate::blob::{Blob, BlobRef};
 use crate::check::{Finding, check_with};
 use crate::cut::{Target, write_parts};
-use crate::disk::{Disk, DiskLock, at};
+use crate::disk::{Disk, DiskLock, at, create_dir_durably};
 use crate::dump;
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
@@ -80,17 +80,11 @@ fn create_target(disk: &dyn Disk, dir: &Path, note: &str) -> Result<Box<dyn Disk
     if disk.exists(dir) && !at("list", dir, disk.list(dir))?.is_empty() {
         return Err(not_empty());
     }
-    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !disk.exists(dir)).collect();
-    at("create", dir, disk.create_dir(dir))?;
+    create_dir_durably(disk, dir)?;
     let lock = format::lock(disk, dir, note)?;
     // Looked at again under the lock: two backups into one directory would destroy each other's files.
     if at("list", dir, disk.list(dir))?.iter().any(|name| name != "LOCK") {
         return Err(not_empty());
-    }
-    for dir in missing {
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            at("sync", parent, disk.sync_dir(parent))?;
-        }
     }
     for name in DIRS {
         let path = dir.join(name);

@@ -206,6 +206,16 @@ pub(crate) fn at<T>(what: &str, path: &Path, result: io::Result<T>) -> Result<T>
     result.map_err(|error| StoreError::io(what, path, &error))
 }
 
+/// Creates a directory with its missing parents, durably.
+pub(crate) fn create_dir_durably(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !disk.exists(dir)).collect();
+    at("create", dir, disk.create_dir(dir))?;
+    for parent in missing.into_iter().filter_map(Path::parent).filter(|parent| !parent.as_os_str().is_empty()) {
+        at("sync", parent, disk.sync_dir(parent))?;
+    }
+    Ok(())
+}
+
 /// The whole file in memory.
 pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
     let file = at("open", path, disk.open(path))?;

@@ -2,8 +2,8 @@
 //!
 //! For: bounding memory, log and the number of files. Promises: the rows of all generations of a table that were sealed
 //! become sorted parts; deletes that arrive while a part is written land on the right row, because the install maps
-//! them; a rewrite that fails leaves its sources as they were and no files; its memory is bounded by a range of rows,
-//! however large its input. Does not: block writers or readers, or choose what to rewrite.
+//! them; a rewrite that fails leaves its sources as they were and no files; its memory is four bytes a row of its input
+//! and the sort keys of its largest range (see `split`). Does not: block writers or readers, or choose what to rewrite.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

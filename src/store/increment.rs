@@ -9,16 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::Seq;
+use crate::ckpt_file::Kind;
 use crate::codec::{Put, Reader};
-use crate::disk::{Disk, at, read_file, write_atomic};
-use crate::dump::{self, Dump, ckpt_dir};
+use crate::disk::{Disk, read_file, write_atomic};
+use crate::dump::{self, Dump};
 use crate::error::{Result, StoreError};
 use crate::frame::Position;
 use crate::snapshot::Space;
-use crate::state::{Entry, digest};
+use crate::state::{Entry, entry_hash};
 
-const MAGIC: &[u8; 8] = b"TRIBINC1";
-const LEVEL: i32 = 1;
+const KIND: Kind = Kind { magic: b"TRIBINC1", ending: "inc", noun: "increment" };
 
 /// A key of the metadata.
 pub(crate) type MetaKey = (Space, Vec<u8>);
@@ -38,16 +38,12 @@ pub(crate) struct Increment {
 }
 
 pub(crate) fn increment_path(data_dir: &Path, seq: Seq) -> PathBuf {
-    ckpt_dir(data_dir).join(format!("{seq}.inc"))
+    KIND.path(data_dir, seq)
 }
 
 /// Seqs of the increments present, ascending.
 pub(crate) fn increments(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<Seq>> {
-    let dir = ckpt_dir(data_dir);
-    let names = at("list", &dir, disk.list(&dir))?;
-    let mut seqs: Vec<Seq> = names.iter().filter_map(|name| name.strip_suffix(".inc")?.parse().ok()).collect();
-    seqs.sort_unstable();
-    Ok(seqs)
+    KIND.seqs(disk, data_dir)
 }
 
 impl Increment {
@@ -61,49 +57,20 @@ impl Increment {
     }
 
     fn encode(&self) -> Result<Vec<u8>> {
-        let mut raw = Vec::new();
+        let mut body = Vec::new();
         for ((space, key), value) in &self.changes {
-            raw.put_u8(*space as u8);
-            raw.put_bytes(key);
-            raw.put_u8(u8::from(value.is_some()));
-            raw.put_bytes(value.as_deref().unwrap_or_default());
+            body.put_u8(*space as u8);
+            body.put_bytes(key);
+            body.put_u8(u8::from(value.is_some()));
+            body.put_bytes(value.as_deref().unwrap_or_default());
         }
-        let packed = zstd::bulk::compress(&raw, LEVEL).map_err(|e| StoreError::internal(format!("zstd: {e}")))?;
-        let mut out = Vec::with_capacity(packed.len() + 72);
-        out.extend_from_slice(MAGIC);
-        out.put_u64(self.seq);
-        out.put_u64(self.from);
-        out.put_u64(self.wal_start.0);
-        out.put_u64(self.digest);
-        out.put_u64(self.changes.len() as u64);
-        out.put_u64(raw.len() as u64);
-        out.extend_from_slice(&packed);
-        let crc = crc32c::crc32c(&out);
-        out.put_u32(crc);
-        Ok(out)
+        KIND.encode([self.seq, self.from, self.wal_start.0, self.digest, self.changes.len() as u64], &body)
     }
 
-    /// Reads an increment and checks all of it.
-    pub(crate) fn read(disk: &dyn Disk, data_dir: &Path, seq: Seq) -> Result<Self> {
-        let damaged = |what: &str| {
-            StoreError::damaged(format!("checkpoint increment {seq} is damaged"))
-                .with_detail(format!("File ckpt/{seq}.inc: {what}."))
-        };
-        let bytes = read_file(disk, &increment_path(data_dir, seq))?;
-        let (body, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged("too short"))?;
-        if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
-            return Err(damaged("the checksum does not match"));
-        }
-        let mut reader = Reader::new(body);
-        if reader.take(8)? != MAGIC || reader.u64()? != seq {
-            return Err(damaged("it is another kind of file"));
-        }
-        let (from, wal_start, digest) = (reader.u64()?, Position(reader.u64()?), reader.u64()?);
-        let count = reader.u64()?;
-        let raw_len = usize::try_from(reader.u64()?).map_err(|_| damaged("too large"))?;
-        let raw = zstd::bulk::decompress(reader.take(reader.remaining())?, raw_len)
-            .map_err(|_| damaged("it does not decompress"))?;
-        let mut reader = Reader::new(&raw);
+    /// Checks all bytes of an increment.
+    pub(crate) fn decode(bytes: &[u8], seq: Seq) -> Result<Self> {
+        let ([_, from, wal_start, digest, count], body) = KIND.decode(bytes, seq)?;
+        let mut reader = Reader::new(&body);
         let mut changes = Vec::new();
         while reader.remaining() > 0 {
             let key = (Space::from_u8(reader.u8()?)?, reader.bytes()?.to_vec());
@@ -112,9 +79,14 @@ impl Increment {
             changes.push((key, present.then_some(value)));
         }
         if changes.len() as u64 != count || from >= seq {
-            return Err(damaged("its entries do not add up"));
+            return Err(KIND.damaged(seq, "its entries do not add up"));
         }
-        Ok(Self { from, seq, wal_start, digest, changes })
+        Ok(Self { from, seq, wal_start: Position(wal_start), digest, changes })
+    }
+
+    /// Reads an increment and checks all of it.
+    pub(crate) fn read(disk: &dyn Disk, data_dir: &Path, seq: Seq) -> Result<Self> {
+        Self::decode(&read_file(disk, &increment_path(data_dir, seq))?, seq)
     }
 
     /// Writes the increment and reads it back; gives its bytes.
@@ -168,31 +140,59 @@ pub(crate) fn newest(disk: &dyn Disk, data_dir: &Path, limit: Seq) -> Result<Cha
     Ok(chain)
 }
 
-/// Puts every increment that fits on a base, the furthest first.
+/// Puts increments on a base, always the furthest that fits. Costs the base once and each change a few times, however
+/// many increments there are.
 fn build(base: Dump, increments: &[Increment]) -> Dump {
-    let mut state = base;
+    let mut state = Building {
+        seq: base.seq,
+        wal_start: base.wal_start,
+        digest: base.digest,
+        entries: base.entries.into_iter().map(|(space, key, value)| ((space, key), value)).collect(),
+    };
     loop {
         let fitting = increments.iter().filter(|next| next.seq > state.seq && next.from <= state.seq);
         let mut fitting: Vec<&Increment> = fitting.collect();
         fitting.sort_by_key(|next| std::cmp::Reverse(next.seq));
-        let Some(next) = fitting.into_iter().find_map(|next| applied(&state, next)) else { return state };
-        state = next;
-    }
-}
-
-/// The state after an increment; None if its digest is another one.
-fn applied(state: &Dump, next: &Increment) -> Option<Dump> {
-    let mut entries: BTreeMap<MetaKey, Vec<u8>> =
-        state.entries.iter().map(|(space, key, value)| ((*space, key.clone()), value.clone())).collect();
-    for (key, value) in &next.changes {
-        match value {
-            Some(value) => drop(entries.insert(key.clone(), value.clone())),
-            None => drop(entries.remove(key)),
+        if !fitting.into_iter().any(|next| state.advance(next)) {
+            break;
         }
     }
-    let entries: Vec<Entry> = entries.into_iter().map(|((space, key), value)| (space, key, value)).collect();
-    let (seq, wal_start) = (next.seq, next.wal_start);
-    (digest(&entries) == next.digest).then_some(Dump { seq, wal_start, digest: next.digest, entries })
+    let entries = state.entries.into_iter().map(|((space, key), value)| (space, key, value)).collect();
+    Dump { seq: state.seq, wal_start: state.wal_start, digest: state.digest, entries }
+}
+
+/// A state that increments are put on, with its digest kept up.
+struct Building {
+    seq: Seq,
+    wal_start: Position,
+    digest: u64,
+    entries: BTreeMap<MetaKey, Vec<u8>>,
+}
+
+impl Building {
+    /// Sets one key; gives what was there.
+    fn set(&mut self, key: &MetaKey, value: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let share = |value: &Vec<u8>| entry_hash(key.0, &key.1, value);
+        let added = value.as_ref().map_or(0, share);
+        let before = match value {
+            Some(value) => self.entries.insert(key.clone(), value),
+            None => self.entries.remove(key),
+        };
+        self.digest = self.digest.wrapping_add(added).wrapping_sub(before.as_ref().map_or(0, share));
+        before
+    }
+
+    /// Takes an increment; if its digest is another one, everything is as before and the answer is false.
+    fn advance(&mut self, next: &Increment) -> bool {
+        let undo: Vec<_> = next.changes.iter().map(|(key, value)| (key, self.set(key, value.clone()))).collect();
+        let right = self.digest == next.digest;
+        if right {
+            (self.seq, self.wal_start) = (next.seq, next.wal_start);
+        } else {
+            undo.into_iter().rev().for_each(|(key, before)| drop(self.set(key, before)));
+        }
+        right
+    }
 }
 
 /// Keys that changed since the last checkpoint and since the one before.
@@ -245,7 +245,29 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ckpt_file::ckpt_dir;
     use crate::sim::{SimDisk, SimRandom};
+    use crate::state::digest;
+
+    /// An increment that leads somewhere else than it says is passed over, and nothing of it stays.
+    #[test]
+    fn an_increment_with_another_digest_leaves_the_state_as_it_was() {
+        let entry = |key: u8, value: u8| (Space::Kv, vec![key], vec![value]);
+        let change = |key: u8, value: Option<u8>| ((Space::Kv, vec![key]), value.map(|value| vec![value]));
+        let base = || {
+            let entries = vec![entry(1, 1), entry(2, 2), entry(3, 3)];
+            Dump { seq: 10, wal_start: Position::new(1, 64), digest: digest(&entries), entries }
+        };
+        let after = vec![entry(1, 9), entry(3, 3), entry(4, 4)];
+        let wal_start = Position::new(2, 64);
+        let changes = vec![change(1, Some(9)), change(2, None), change(4, Some(4)), change(5, None)];
+        let right = Increment { from: 10, seq: 20, wal_start, digest: digest(&after), changes };
+        let wrong = Increment { digest: right.digest + 1, seq: 30, ..right.clone() };
+        let built = build(base(), std::slice::from_ref(&wrong));
+        assert_eq!((built.seq, built.digest, &built.entries), (10, base().digest, &base().entries));
+        let built = build(base(), &[right, wrong]);
+        assert_eq!((built.seq, built.wal_start, built.digest, &built.entries), (20, wal_start, digest(&after), &after));
+    }
 
     /// Random histories of checkpoints: whatever single file is damaged, the newest state, or the one before if it is
     /// the newest increment, is built from the others.

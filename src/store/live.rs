@@ -21,21 +21,23 @@ impl LiveMasks {
     /// The mask of a chunk, set where a row is live.
     pub(crate) fn of(&self, deletes: &RoaringBitmap, chunks: &[Chunk], chunk: usize) -> Option<BooleanBuffer> {
         let masks = self.chunks.get_or_init(|| chunks.iter().map(|_| OnceLock::new()).collect());
-        Some(masks.get(chunk)?.get_or_init(|| mask(deletes, chunks[chunk])).clone())
+        Some(masks.get(chunk)?.get_or_init(|| live_mask(deletes, chunks[chunk].first_row, chunks[chunk].rows)).clone())
     }
 }
 
-fn mask(deletes: &RoaringBitmap, chunk: Chunk) -> BooleanBuffer {
+/// A mask of `rows` rows from `first_row` on, set where a row is not deleted.
+pub fn live_mask(deletes: &RoaringBitmap, first_row: u64, rows: usize) -> BooleanBuffer {
     let mut bits = MutableBuffer::from_len_zeroed(0);
-    bits.resize(chunk.rows.div_ceil(8), 0xff);
+    bits.resize(rows.div_ceil(8), 0xff);
     let bytes = bits.as_slice_mut();
-    let first = u32::try_from(chunk.first_row).expect("row numbers of a source fit 32 bits");
-    let rows = u32::try_from(chunk.rows).expect("row numbers of a source fit 32 bits");
-    for row in deletes.range(first..first + rows) {
+    // A source holds at most 2^32 rows: delete vectors are 32 bit.
+    let first = u32::try_from(first_row).unwrap_or(u32::MAX);
+    let last = u32::try_from((first_row + rows as u64).saturating_sub(1)).unwrap_or(u32::MAX);
+    for row in deletes.range(first..=last.max(first)).take_while(|_| rows > 0) {
         let row = (row - first) as usize;
         bytes[row / 8] &= !(1 << (row % 8));
     }
-    BooleanBuffer::new(bits.into(), 0, chunk.rows)
+    BooleanBuffer::new(bits.into(), 0, rows)
 }
 
 #[cfg(test)]

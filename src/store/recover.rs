@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::blob::blob_path;
-use crate::disk::{Disk, DiskLock, at};
+use crate::disk::{Disk, DiskLock, at, create_dir_durably};
 use crate::dump::{self, Dump};
 use crate::error::{Result, StoreError};
 use crate::format::{self, Checkpoint};
@@ -49,7 +49,7 @@ pub(crate) fn recover(
     opener: &dyn MetaOpener,
 ) -> Result<Recovered> {
     let data_dir = &config.data_dir;
-    create_data_dir(disk.as_ref(), data_dir)?;
+    create_dir_durably(disk.as_ref(), data_dir)?;
     if !config.allow_network_fs && at("stat", data_dir, disk.network(data_dir))? {
         return Err(StoreError::setting(format!(
             "data directory \"{}\" is on a network file system",
@@ -91,18 +91,6 @@ pub(crate) fn recover(
         replayed_bytes,
         dump_wanted: base.dump_wanted,
     })
-}
-
-/// Creates the data directory and its parents, durably.
-fn create_data_dir(disk: &dyn Disk, data_dir: &Path) -> Result<()> {
-    let missing: Vec<&Path> = data_dir.ancestors().take_while(|dir| !disk.exists(dir)).collect();
-    at("create", data_dir, disk.create_dir(data_dir))?;
-    for dir in missing {
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            at("sync", parent, disk.sync_dir(parent))?;
-        }
-    }
-    Ok(())
 }
 
 /// Reads FORMAT and CHECKPOINT, or makes a new directory. The checkpoint is None when it is lost.

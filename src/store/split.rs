@@ -1,10 +1,12 @@
 //! Dividing a rewrite into ranges that are arranged one after the other.
 //!
-//! For: merges of any size in bounded memory. Sorted parts are cut at common values of their leading `order_by` column,
+//! For: merges whose sort keys are not all in memory at once. Sorted parts are cut at common values of their leading `order_by` column,
 //! found by sampling one row per granule, so that the ranges one after the other are the merged run; without
 //! `order_by`, at row counts. Promises: every row of every source is in exactly one range; a value of the leading
 //! column is in one range only if the parts are sorted (they are; parts written before the table got its order are not, and
-//! then only the order of the result suffers). Does not: divide deltas, which are bounded by the flush limits.
+//! then only the order of the result suffers). Does not: divide deltas, which are bounded by the flush limits, or the rows
+//! of one value: a range is about `rows_max` rows, but that of a value with more holds them all. What bounds it then is the
+//! limit of a merge.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use roaring::RoaringBitmap;
+use tributary_store::live_mask;
 
 use super::prune::Slice;
 use super::row_source::{RowSource, Values};
@@ -222,14 +223,7 @@ fn rows_not_in(deletes: Option<&RoaringBitmap>, first_row: u64, rows: usize) -> 
     if deletes.range_cardinality(first..=last) == 0 {
         return Selection::All;
     }
-    let mut out = MutableBuffer::from_len_zeroed(0);
-    out.resize(rows.div_ceil(8), 0xff);
-    let bytes = out.as_slice_mut();
-    for row in deletes.range(first..=last) {
-        let row = (row - first) as usize;
-        bytes[row / 8] &= !(1 << (row % 8));
-    }
-    Selection::new(BooleanBuffer::new(out.into(), 0, rows))
+    Selection::new(live_mask(deletes, first_row, rows))
 }
 
 /// What a partition has learnt of a conjunct.
