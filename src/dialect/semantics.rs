@@ -126,7 +126,7 @@ pub struct Rewriter<'a> {
     /// Names that the query's ORDER BY uses: they must stay visible.
     ordered_by: Vec<String>,
     /// Names of the relations in the FROM clause at hand.
-    pub(super) relations: Vec<String>,
+    pub(super) relations: Vec<super::rows::Relation>,
     serial: usize,
     /// Queries around the one in hand, itself included.
     depth: usize,

@@ -15,7 +15,7 @@ use super::signatures::{Context, display_name, oid};
 use super::typed::{Scope, Typed, literal, placed};
 use super::types::{PgType, arrow_type};
 use crate::dialect::forms::visible;
-use crate::dialect::rows::STAR;
+use crate::dialect::rows::RowName;
 
 /// Names that [`call`] answers, whatever is registered under them.
 pub(super) const NAMES: &[&str] = &[
@@ -143,40 +143,34 @@ pub(super) fn row(scope: &Scope<'_>, values: Vec<Typed>) -> Result<Typed, PgErro
 
 /// A name that is a column of the relations in sight, or else one of those relations: then the value is its row.
 pub(super) fn whole_row(scope: &Scope<'_>, name: &str, at: usize) -> Result<Typed, PgError> {
-    let star = name.strip_prefix(STAR);
-    if star.is_none()
-        && let Ok((relation, field)) = scope.schema.qualified_field_with_unqualified_name(name)
-    {
+    let RowName { name, starred, may_be_missing } = RowName::read(name);
+    if !starred && let Ok((relation, field)) = scope.schema.qualified_field_with_unqualified_name(name) {
         return scope.typed(Expr::Column(Column::new(relation.cloned(), field.name())));
     }
-    let name = star.unwrap_or(name);
-    let fields: Vec<(Column, bool)> = scope
+    let fields: Vec<Column> = scope
         .schema
         .iter()
         .filter(|(relation, field)| {
             relation.is_some_and(|relation| relation.table() == name) && visible(field.name()) == field.name()
         })
-        .map(|(relation, field)| (Column::new(relation.cloned(), field.name()), field.is_nullable()))
+        .map(|(relation, field)| Column::new(relation.cloned(), field.name()))
         .collect();
     if fields.is_empty() {
-        let message = match star {
-            Some(_) => format!("missing FROM-clause entry for table \"{name}\""),
-            None => format!("column \"{name}\" does not exist"),
+        let (code, message) = if starred {
+            (sqlstate::UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{name}\""))
+        } else {
+            (sqlstate::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"))
         };
-        let code = if star.is_some() { sqlstate::UNDEFINED_TABLE } else { sqlstate::UNDEFINED_COLUMN };
         return Err(placed(PgError::new(code, message), at));
     }
     let udf = kernels::engine_function("named_struct")
         .ok_or_else(|| PgError::internal("the engine has no function named_struct"))?;
-    let arguments = fields.iter().flat_map(|(column, _)| [lit(column.name.clone()), Expr::Column(column.clone())]);
+    let arguments = fields.iter().flat_map(|column| [lit(column.name.clone()), Expr::Column(column.clone())]);
     let row = udf.call(arguments.collect());
     // The missing side of an outer join has no row at all; it shows in columns that are all NULL.
-    let missing = fields
-        .iter()
-        .map(|(column, _)| Expr::IsNull(Box::new(Expr::Column(column.clone()))))
-        .reduce(|left, right| left.and(right))
-        .filter(|_| star.is_none() && fields.iter().all(|(_, nullable)| *nullable));
-    let expr = match missing {
+    // Limit: a row of that side whose columns are all NULL is taken for a missing one.
+    let missing = fields.iter().map(|column| Expr::IsNull(Box::new(Expr::Column(column.clone())))).reduce(Expr::and);
+    let expr = match missing.filter(|_| may_be_missing) {
         Some(missing) => {
             Expr::Case(Case::new(None, vec![(Box::new(Expr::Not(Box::new(missing))), Box::new(row))], None))
         }
