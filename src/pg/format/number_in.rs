@@ -124,10 +124,12 @@ impl Read<'_> {
                 self.digits.push('.');
                 self.advance();
             }
-            _ => {}
+            // A digit of the pattern reads over whatever else is there.
+            _ => self.advance(),
         }
-        // A sign behind the last digit.
-        if !self.signed && self.before + self.after > 0 && (self.rest == "-" || self.rest == "+") {
+        // A sign behind the last digit, where the pattern has one.
+        let expected = pattern.sign || pattern.minus || pattern.plus;
+        if expected && !self.signed && self.before + self.after > 0 && (self.rest == "-" || self.rest == "+") {
             (self.negative, self.signed) = (self.rest == "-", true);
             self.rest = "";
         }
@@ -142,6 +144,19 @@ impl Read<'_> {
             let error = PgError::new(sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow");
             return Err(error);
         }
-        Ok(format!("{}{}", if self.negative { "-" } else { "" }, self.digits.trim_end_matches('.')))
+        let digits = self.digits.trim_end_matches('.');
+        // V stands where the point was left out of the text.
+        let digits = if pattern.shift > 0 { divided(digits, pattern.shift as usize) } else { digits.to_owned() };
+        Ok(format!("{}{digits}", if self.negative { "-" } else { "" }))
     }
+}
+
+/// A whole number divided by ten as often as said: PostgreSQL's power of ten has sixteen decimals, so beyond them it is 0.
+fn divided(digits: &str, places: usize) -> String {
+    if places > 16 {
+        return "0".to_owned();
+    }
+    let padded = format!("{digits:0>width$}", width = places + 1);
+    let (whole, rest) = padded.split_at(padded.len() - places);
+    format!("{whole}.{rest}")
 }
