@@ -163,9 +163,14 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// What stands `ahead` tokens on.
+    pub(super) fn token(&self, ahead: usize) -> Option<&Token> {
+        self.tokens.get(self.at + ahead).map(|token| &token.token)
+    }
+
     /// The unquoted word `ahead` tokens on, upper case; empty for anything else.
     pub(super) fn word(&self, ahead: usize) -> String {
-        match self.tokens.get(self.at + ahead).map(|token| &token.token) {
+        match self.token(ahead) {
             Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
             _ => String::new(),
         }
@@ -222,7 +227,7 @@ impl Reader<'_> {
         Ok(names)
     }
 
-    fn string(&mut self) -> Result<String, PgError> {
+    pub(super) fn string(&mut self) -> Result<String, PgError> {
         let text = match self.tokens.get(self.at).map(|token| &token.token) {
             Some(
                 Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) | Token::UnicodeStringLiteral(text),

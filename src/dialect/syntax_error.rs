@@ -65,7 +65,8 @@ pub(super) fn unexpected(token: &TokenWithSpan, text: &str) -> PgError {
         .at(lines.position(token.span.start))
 }
 
-fn at_end(text: &str) -> PgError {
+/// `syntax error at end of input`.
+pub(super) fn at_end(text: &str) -> PgError {
     PgError::new(sqlstate::SYNTAX_ERROR, "syntax error at end of input").at(text.trim_end().chars().count() + 1)
 }
 

@@ -6,8 +6,8 @@
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use super::roles::Reader;
 use super::sqlparser::tokenizer::{Token, TokenWithSpan};
-use super::syntax_error::unexpected;
 
 /// A table as written: schema, name.
 pub type TableName = (Option<String>, String);
@@ -62,62 +62,29 @@ pub(super) fn parse(tokens: &[&TokenWithSpan], text: &str) -> Result<Option<Upke
     reader.at = 1;
     let statement = match first.as_str() {
         "VACUUM" => {
-            let full = reader.options("VACUUM")?;
+            let full = reader.vacuum_options("VACUUM")?;
             UpkeepStatement::Vacuum { full, tables: reader.tables()? }
         }
         "ANALYZE" | "ANALYSE" => {
-            reader.options("ANALYZE")?;
+            reader.vacuum_options("ANALYZE")?;
             UpkeepStatement::Analyze { tables: reader.tables()? }
         }
         "CHECKPOINT" => UpkeepStatement::Checkpoint,
         "REINDEX" => return Ok(Some(UpkeepStatement::Nothing("REINDEX"))),
         "CLUSTER" => return Ok(Some(UpkeepStatement::Nothing("CLUSTER"))),
         "BACKUP" => {
-            if reader.word(0) != "TO" {
-                return Err(reader.unexpected());
-            }
-            reader.at += 1;
-            let Some(Token::SingleQuotedString(directory)) = reader.token(0) else { return Err(reader.unexpected()) };
-            let directory = directory.clone();
-            reader.at += 1;
-            UpkeepStatement::Backup { directory }
+            reader.expect("TO")?;
+            UpkeepStatement::Backup { directory: reader.string()? }
         }
         _ => return Ok(None),
     };
-    match reader.token(0) {
-        None | Some(Token::EOF) => Ok(Some(statement)),
-        Some(_) => Err(reader.unexpected()),
-    }
-}
-
-struct Reader<'a> {
-    tokens: &'a [&'a TokenWithSpan],
-    at: usize,
-    text: &'a str,
+    reader.end()?;
+    Ok(Some(statement))
 }
 
 impl Reader<'_> {
-    fn token(&self, ahead: usize) -> Option<&Token> {
-        self.tokens.get(self.at + ahead).map(|token| &token.token)
-    }
-
-    /// Upper case; empty for anything but a plain word.
-    fn word(&self, ahead: usize) -> String {
-        match self.token(ahead) {
-            Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
-            _ => String::new(),
-        }
-    }
-
-    fn unexpected(&self) -> PgError {
-        match self.tokens.get(self.at) {
-            Some(token) => unexpected(token, self.text),
-            None => PgError::new(sqlstate::SYNTAX_ERROR, "syntax error at end of input"),
-        }
-    }
-
     /// Options with or without parentheses; gives whether FULL is among them.
-    fn options(&mut self, verb: &str) -> Result<bool, PgError> {
+    fn vacuum_options(&mut self, verb: &str) -> Result<bool, PgError> {
         let mut full = false;
         if self.token(0) != Some(&Token::LParen) {
             // Without parentheses only these, as in PostgreSQL.
@@ -131,7 +98,7 @@ impl Reader<'_> {
             self.at += 1;
             let name = self.word(0);
             if name.is_empty() {
-                return Err(self.unexpected());
+                return Err(self.error());
             }
             if !OPTIONS.contains(&name.as_str()) {
                 let message = format!("unrecognized {verb} option \"{}\"", name.to_lowercase());
@@ -148,27 +115,17 @@ impl Reader<'_> {
             match self.token(0) {
                 Some(Token::Comma) => {}
                 Some(Token::RParen) => break,
-                _ => return Err(self.unexpected()),
+                _ => return Err(self.error()),
             }
         }
         self.at += 1;
         Ok(full)
     }
 
-    fn name(&mut self) -> Result<String, PgError> {
-        let name = match self.token(0) {
-            Some(Token::Word(word)) if word.quote_style.is_some() => word.value.clone(),
-            Some(Token::Word(word)) => word.value.to_lowercase(),
-            _ => return Err(self.unexpected()),
-        };
-        self.at += 1;
-        Ok(name)
-    }
-
     /// `[schema.]name [(columns)], ...`; columns only matter to statistics.
     fn tables(&mut self) -> Result<Vec<TableName>, PgError> {
         let mut tables = Vec::new();
-        if matches!(self.token(0), None | Some(Token::EOF)) {
+        if self.token(0).is_none() {
             return Ok(tables);
         }
         loop {
@@ -186,7 +143,7 @@ impl Reader<'_> {
                     match self.token(0) {
                         Some(Token::Comma) => {}
                         Some(Token::RParen) => break,
-                        _ => return Err(self.unexpected()),
+                        _ => return Err(self.error()),
                     }
                 }
                 self.at += 1;
