@@ -49,36 +49,33 @@ impl Words<'_> {
         }
     }
 
-    /// A whole number with its sign, if one stands here.
-    fn number(&mut self) -> Option<i64> {
+    /// A whole number with its sign, if one stands here. A sign needs its number.
+    fn number(&mut self) -> Result<Option<i64>, PgError> {
         let negative = match self.rest.first().map(|one| &one.token) {
             Some(Token::Minus) => true,
             Some(Token::Plus | Token::Number(..)) => false,
-            _ => return None,
+            _ => return Ok(None),
         };
         if !matches!(self.rest.first().map(|one| &one.token), Some(Token::Number(..))) {
             self.advance();
         }
-        let Some(Token::Number(digits, _)) = self.rest.first().map(|one| &one.token) else { return None };
-        let value: i64 = digits.parse().ok()?;
+        let Some(Token::Number(digits, _)) = self.rest.first().map(|one| &one.token) else { return Err(self.wrong()) };
+        let value: i64 = digits.parse().map_err(|_| self.wrong())?;
         self.advance();
-        Some(if negative { -value } else { value })
+        Ok(Some(if negative { -value } else { value }))
     }
 
     fn needed(&mut self) -> Result<i64, PgError> {
-        match self.number() {
-            Some(number) => Ok(number),
-            None => Err(self.wrong()),
-        }
+        self.number()?.ok_or_else(|| self.wrong())
     }
 
     /// ALL, a number, or nothing, which is one row.
-    fn count(&mut self) -> i64 {
+    fn count(&mut self) -> Result<i64, PgError> {
         if self.keyword() == "ALL" {
             self.advance();
-            return i64::MAX;
+            return Ok(i64::MAX);
         }
-        self.number().unwrap_or(1)
+        Ok(self.number()?.unwrap_or(1))
     }
 
     fn direction(&mut self) -> Result<FetchTo, PgError> {
@@ -97,13 +94,13 @@ impl Words<'_> {
             }
             "FORWARD" => {
                 self.advance();
-                return Ok(FetchTo::Forward(self.count()));
+                return Ok(FetchTo::Forward(self.count()?));
             }
             "BACKWARD" => {
                 self.advance();
-                return Ok(FetchTo::Forward(-self.count()));
+                return Ok(FetchTo::Forward(-self.count()?));
             }
-            _ => return Ok(FetchTo::Forward(self.count())),
+            _ => return Ok(FetchTo::Forward(self.count()?)),
         };
         self.advance();
         Ok(fixed)
@@ -154,7 +151,15 @@ mod tests {
             let named = if text == "move next" { "next" } else { "c" };
             assert_eq!((name.as_str(), to, moves), (named, expect, text.starts_with("move")), "{text}");
         }
-        for text in ["fetch", "fetch absolute c", "fetch 1 from c d", "move 1.5 c"] {
+        for text in [
+            "fetch",
+            "fetch - c",
+            "fetch + c",
+            "fetch absolute - c",
+            "fetch absolute c",
+            "fetch 1 from c d",
+            "move 1.5 c",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
