@@ -16,6 +16,7 @@ mod regex;
 mod row;
 mod text;
 mod transcendental;
+mod uuids;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -83,6 +84,7 @@ fn find(code: &str) -> Option<Implementation> {
         .or_else(|| identifiers::find(code))
         .or_else(|| transcendental::find(code))
         .or_else(|| buckets::find(code))
+        .or_else(|| uuids::find(code))
         .or_else(|| super::aggregates::find(code))
 }
 

@@ -1,11 +1,10 @@
-//! width_bucket, and random identifiers.
+//! width_bucket.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryBuilder, Int32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array};
 use arrow::datatypes::{Float64Type, Int32Type};
 use datafusion::logical_expr::ColumnarValue;
-use rand::RngCore;
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
@@ -18,7 +17,6 @@ pub(super) fn find(code: &str) -> Option<Implementation> {
     match code {
         "width_bucket_numeric" => Implementation::strict(|call, values| buckets(call, values, numeric_bucket)),
         "width_bucket_float8" => Implementation::strict(|call, values| buckets(call, values, float_bucket)),
-        "gen_random_uuid" => Implementation::strict(random_uuids),
         _ => None,
     }
 }
@@ -100,19 +98,4 @@ fn float_bucket(arrays: &[ArrayRef], row: usize, count: i32) -> Result<i32, PgEr
     // Halves keep the span finite.
     let share = (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
     beyond(((f64::from(count) * share) as i32).min(count - 1))
-}
-
-/// Version 4, one a row.
-fn random_uuids(call: &Call<'_>, _: &[ColumnarValue]) -> Result<ColumnarValue, PgError> {
-    let internal = |error: arrow::error::ArrowError| PgError::internal(error.to_string());
-    let mut builder = FixedSizeBinaryBuilder::with_capacity(call.rows, 16);
-    let mut random = rand::rng();
-    for _ in 0..call.rows {
-        let mut bytes = [0_u8; 16];
-        random.fill_bytes(&mut bytes);
-        bytes[6] = (bytes[6] & 0x0f) | 0x40;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        builder.append_value(bytes).map_err(internal)?;
-    }
-    Ok(ColumnarValue::Array(Arc::new(builder.finish())))
 }
