@@ -21,6 +21,7 @@ mod output;
 mod parameters;
 mod planning;
 mod reading;
+mod records;
 mod relations;
 mod resolve;
 mod series;

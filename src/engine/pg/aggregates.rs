@@ -98,23 +98,26 @@ pub(super) fn finished(scope: &Scope<'_>, name: &str, expr: Expr) -> Result<Type
             let sum = scope.typed(expr)?;
             scope.coerce(sum, PgType::plain(oid::FLOAT4), Context::Explicit)
         }
-        "array_agg" => {
-            let of = super::signatures::element_of(value.of.oid)
-                .map_or_else(|| super::signatures::array_of(value.of.oid), |_| Some(value.of.oid));
-            let list = scope.typed(expr)?;
-            Ok(Typed { of: PgType::plain(of.unwrap_or(list.of.oid)), ..list })
-        }
+        "array_agg" => gathered(scope, expr, &value),
         "min" | "max" | "first_value" | "last_value" | "nth_value" | "lag" | "lead" | "mode" => {
             let one = scope.typed(expr)?;
             Ok(Typed { of: PgType::plain(value.of.oid), ..one })
         }
         "ntile" => Ok(Typed::new(arrow_cast(expr, DataType::Int32), oid::INT4)),
-        "json_agg" => kernels::call("list_to_json", vec![scope.typed(expr)?], oid::JSON),
-        "jsonb_agg" => kernels::call("list_to_jsonb", vec![scope.typed(expr)?], oid::JSONB),
+        "json_agg" => kernels::call("list_to_json", vec![gathered(scope, expr, &value)?], oid::JSON),
+        "jsonb_agg" => kernels::call("list_to_jsonb", vec![gathered(scope, expr, &value)?], oid::JSONB),
         "json_object_agg" => kernels::call("list_to_json_object", vec![scope.typed(expr)?], oid::JSON),
         "jsonb_object_agg" => kernels::call("list_to_jsonb_object", vec![scope.typed(expr)?], oid::JSONB),
         _ => scope.typed(expr),
     }
+}
+
+/// A list of such values as PostgreSQL's array of them: the list itself does not say what its elements are.
+fn gathered(scope: &Scope<'_>, list: Expr, value: &Typed) -> Result<Typed, PgError> {
+    let of = super::signatures::element_of(value.of.oid)
+        .map_or_else(|| super::signatures::array_of(value.of.oid), |_| Some(value.of.oid));
+    let list = scope.typed(list)?;
+    Ok(Typed { of: PgType::plain(of.unwrap_or(list.of.oid)), ..list })
 }
 
 fn arguments(expr: &Expr) -> &[Expr] {

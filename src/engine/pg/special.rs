@@ -11,6 +11,7 @@ use super::casts;
 use super::coerce::pathway;
 use super::kernels;
 use super::operators;
+use super::records;
 use super::signatures::{Context, display_name, oid};
 use super::typed::{Scope, Typed, literal, placed};
 use super::types::{PgType, arrow_type};
@@ -127,18 +128,15 @@ fn arrow_of(value: &Typed) -> Result<arrow::datatypes::DataType, PgError> {
 
 /// ROW(...): a struct of fields f1, f2, ...
 pub(super) fn row(scope: &Scope<'_>, values: Vec<Typed>) -> Result<Typed, PgError> {
-    let udf = kernels::engine_function("named_struct")
-        .ok_or_else(|| PgError::internal("the engine has no function named_struct"))?;
-    let mut arguments = Vec::with_capacity(values.len() * 2);
+    let mut fields = Vec::with_capacity(values.len());
     for (index, value) in values.into_iter().enumerate() {
         let value = super::planning::output(scope, value)?;
-        arguments.push(lit(format!("f{}", index + 1)));
-        arguments.push(scope.finish(value)?);
+        fields.push((format!("f{}", index + 1), scope.finish(value)?));
     }
-    if arguments.is_empty() {
+    if fields.is_empty() {
         return Err(PgError::unsupported("a row without fields is not supported"));
     }
-    Ok(Typed::new(udf.call(arguments), oid::RECORD))
+    records::row(scope, fields)
 }
 
 /// A name that is a column of the relations in sight, or else one of those relations: then the value is its row.
@@ -163,10 +161,7 @@ pub(super) fn whole_row(scope: &Scope<'_>, name: &str, at: usize) -> Result<Type
         };
         return Err(placed(PgError::new(code, message), at));
     }
-    let udf = kernels::engine_function("named_struct")
-        .ok_or_else(|| PgError::internal("the engine has no function named_struct"))?;
-    let arguments = fields.iter().flat_map(|column| [lit(column.name.clone()), Expr::Column(column.clone())]);
-    let row = udf.call(arguments.collect());
+    let row = records::row(scope, fields.iter().map(|c| (c.name.clone(), Expr::Column(c.clone()))).collect())?.expr;
     // The missing side of an outer join has no row at all; it shows in columns that are all NULL.
     // Limit: a row of that side whose columns are all NULL is taken for a missing one.
     let missing = fields.iter().map(|column| Expr::IsNull(Box::new(Expr::Column(column.clone())))).reduce(Expr::and);
@@ -184,36 +179,12 @@ pub(super) fn row_test(scope: &Scope<'_>, value: Typed, not: bool) -> Result<Typ
     let test = |expr: Expr| {
         if not { Expr::IsNotNull(Box::new(expr)) } else { Expr::IsNull(Box::new(expr)) }
     };
-    let fields: Option<Vec<Expr>> = fields_of(&value.expr);
+    let fields: Option<Vec<Expr>> = records::fields_of(&value.expr);
     let expr = match fields {
         Some(fields) => fields.into_iter().map(test).reduce(|left, right| left.and(right)),
         None => Some(test(super::planning::output(scope, value)?.expr)),
     };
     expr.map(|expr| Typed::new(expr, oid::BOOL)).ok_or_else(|| PgError::internal("a row has no fields"))
-}
-
-/// Values of the fields of a row that was just made.
-fn fields_of(row: &Expr) -> Option<Vec<Expr>> {
-    match row {
-        Expr::ScalarFunction(function) if function.func.name() == "named_struct" => {
-            Some(function.args.iter().skip(1).step_by(2).cloned().collect())
-        }
-        Expr::Case(case) => case.when_then_expr.first().and_then(|(_, row)| fields_of(row)),
-        _ => None,
-    }
-}
-
-/// The field of a row that was just made.
-fn field_of(row: &Expr, name: &str) -> Option<Expr> {
-    match row {
-        Expr::ScalarFunction(function) if function.func.name() == "named_struct" => {
-            let is_name = |one: &Expr| matches!(one, Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) if text == name);
-            let index = function.args.iter().step_by(2).position(is_name)?;
-            function.args.get(2 * index + 1).cloned()
-        }
-        Expr::Case(case) => case.when_then_expr.first().and_then(|(_, row)| field_of(row, name)),
-        _ => None,
-    }
 }
 
 /// `information_schema._pg_truetypid(a, t)`: what a domain is over, else the column's own type.
@@ -247,7 +218,7 @@ pub(super) fn struct_field(scope: &Scope<'_>, name: &str, value: Typed, at: usiz
         );
         return Err(placed(PgError::new(sqlstate::WRONG_OBJECT_TYPE, message), at));
     }
-    if let Some(field) = field_of(&value.expr, name) {
+    if let Some(field) = records::field_of(&value.expr, name) {
         return scope.typed(field);
     }
     let udf = kernels::engine_function("get_field")

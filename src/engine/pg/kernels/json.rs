@@ -15,7 +15,7 @@ use tributary_pg::{TextStyle, sqlstate};
 use super::super::call::{Call, over_arrays};
 use super::super::casts::print_styled;
 use super::super::reading::style_of;
-use super::super::signatures::{Oid, category, element_of, oid};
+use super::super::signatures::{Oid, element_of, oid};
 use super::super::types::of_field;
 use super::Implementation;
 use super::numeric::Decimal;
@@ -240,7 +240,7 @@ pub(super) fn to_json(
             }
             write_string(&shown, out);
         }
-        _ if category(of) == b'N' && of != oid::REGCLASS && of != oid::REGTYPE && !text.contains(['N', 'I']) => {
+        oid::INT2 | oid::INT4 | oid::INT8 | oid::FLOAT4 | oid::FLOAT8 | oid::NUMERIC if !text.contains(['N', 'I']) => {
             out.push_str(text);
         }
         _ => write_string(text, out),
@@ -288,9 +288,15 @@ fn builders(code: &str) -> Option<Implementation> {
             let style = style_of(call);
             texts(call, values, |row| {
                 // json_agg separates with a comma and a blank.
-                let of = element_of(call.arguments[0].oid).unwrap_or(call.arguments[0].oid);
                 let list = row.list(0);
                 let structured = list.data_type().is_nested();
+                let whole = call.arguments[0].oid;
+                // PostgreSQL's arrays of arrays are of the same type.
+                let of = if matches!(list.data_type(), DataType::List(_)) {
+                    whole
+                } else {
+                    element_of(whole).unwrap_or(whole)
+                };
                 let mut out = String::from("[");
                 for index in 0..list.len() {
                     if index > 0 {
@@ -304,6 +310,22 @@ fn builders(code: &str) -> Option<Implementation> {
         }),
         _ => None,
     }
+}
+
+/// A key as a JSON string. Keys that are no single values are refused.
+fn write_key(array: &ArrayRef, row: usize, of: Oid, style: &TextStyle, out: &mut String) -> Result<(), PgError> {
+    if element_of(of).is_some() || matches!(of, oid::RECORD | oid::JSON | oid::JSONB) {
+        let message = "key value must be scalar, not array, composite, or json";
+        return Err(PgError::new(sqlstate::INVALID_PARAMETER_VALUE, message));
+    }
+    let mut name = String::new();
+    to_json(array, row, of, style, &mut name)?;
+    if name.starts_with('"') {
+        out.push_str(&name);
+    } else {
+        out.push_str(&format!("\"{name}\""));
+    }
+    Ok(())
 }
 
 /// A list of pairs as one object.
@@ -323,13 +345,7 @@ fn gathered(call: &Call<'_>, values: &[ColumnarValue], canonical: bool) -> Resul
                 out.push_str(", ");
             }
             let of = |field: usize| super::super::types::of_field(&pairs.fields()[field]).oid;
-            let mut name = String::new();
-            to_json(key, index, of(0), &style, &mut name)?;
-            if name.starts_with('"') {
-                out.push_str(&name);
-            } else {
-                out.push_str(&format!("\"{name}\""));
-            }
+            write_key(key, index, of(0), &style, &mut out)?;
             out.push_str(" : ");
             to_json(value, index, of(1), &style, &mut out)?;
         }
@@ -369,8 +385,7 @@ fn object(row: Row<'_>, call: &Call<'_>, style: &TextStyle) -> Result<String, Pg
             out.push_str(", ");
         }
         let (array, at) = row.at(index);
-        let key = print_styled(&array.slice(at, 1), call.arguments[index].oid, -1, style)?;
-        write_string(key.as_string_view().value(0), &mut out);
+        write_key(array, at, call.arguments[index].oid, style, &mut out)?;
         out.push_str(" : ");
         let (array, at) = row.at(index + 1);
         to_json(array, at, call.arguments[index + 1].oid, style, &mut out)?;
