@@ -406,9 +406,13 @@ impl Read {
         let invalid = || format_error("invalid input string for \"Y,YYY\"".to_owned());
         let (thousands, after) = scan.rest.split_once(',').ok_or_else(invalid)?;
         let end = after.bytes().take(3).take_while(u8::is_ascii_digit).count();
-        let thousands: i64 = thousands.trim().parse().map_err(|_| invalid())?;
-        let years: i64 = after[..end].parse().map_err(|_| invalid())?;
-        store(&mut self.year, thousands.saturating_mul(1000).saturating_add(years), "Y,YYY")?;
+        let thousands: i32 = thousands.trim().parse().map_err(|_| invalid())?;
+        let years: i32 = after[..end].parse().map_err(|_| invalid())?;
+        let year = thousands.checked_mul(1000).and_then(|first| first.checked_add(years)).ok_or_else(|| {
+            let message = "value for \"Y,YYY\" in source string is out of range";
+            PgError::new(sqlstate::DATETIME_FIELD_OVERFLOW, message)
+        })?;
+        store(&mut self.year, i64::from(year), "Y,YYY")?;
         self.year_digits = 4;
         scan.rest = &after[end..];
         Ok(())

@@ -36,13 +36,18 @@ pub(super) fn find(code: &str) -> Option<Implementation> {
     }
 }
 
+/// Digits in front of the point of a result of this decimal logarithm. Beyond the bounds nothing is left to show.
+fn whole_digits(weight: f64) -> i32 {
+    weight.clamp(-2000.0, 2000.0) as i32
+}
+
 /// e^x.
 fn exp(x: &Decimal) -> Result<Decimal, PgError> {
     let weight = x.to_f64() * LOG10_E;
     if weight > 40.0 {
         return Err(overflow());
     }
-    let scale = (SIGNIFICANT_DIGITS_MIN - weight as i32).max(x.scale).clamp(0, 1000);
+    let scale = (SIGNIFICANT_DIGITS_MIN - whole_digits(weight)).max(x.scale).clamp(0, 1000);
     Ok(exp_at(x, scale))
 }
 
@@ -152,13 +157,22 @@ fn power(x: &Decimal, y: &Decimal) -> Result<Decimal, PgError> {
         return Ok(Decimal { unscaled: BigInt::from(0), scale: SIGNIFICANT_DIGITS_MIN });
     }
     if x.unscaled.sign() == Sign::Minus {
-        return argument("a negative number raised to a non-integer power yields a complex result");
+        let whole = y.trimmed();
+        if whole.scale > 0 {
+            return argument("a negative number raised to a non-integer power yields a complex result");
+        }
+        let odd = whole.scale == 0 && whole.unscaled.bit(0);
+        let mut result = power(&Decimal { unscaled: -&x.unscaled, scale: x.scale }, y)?;
+        if odd {
+            result.unscaled = -result.unscaled;
+        }
+        return Ok(result);
     }
     let weight = x.to_f64().ln() * y.to_f64() / LN_10;
     if weight > 40.0 {
         return Err(overflow());
     }
-    let scale = (SIGNIFICANT_DIGITS_MIN - weight as i32).max(x.scale).max(y.scale).clamp(0, 1000);
+    let scale = (SIGNIFICANT_DIGITS_MIN - whole_digits(weight)).max(x.scale).max(y.scale).clamp(0, 1000);
     // The logarithm's error grows with the exponent and with the result.
     let digits = scale + GUARD_DIGITS + y.text().len() as i32 + weight.max(0.0) as i32;
     let exponent = ln_at(x, digits).times(y).rescaled(digits);
