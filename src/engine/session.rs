@@ -131,10 +131,10 @@ impl Session {
         self.begin_statement_of(text, Instant::now());
     }
 
-    /// The same for a statement of a message that arrived earlier: its time counts from then.
-    pub fn begin_statement_of(&mut self, text: &str, arrived_at: Instant) {
+    /// The same for a statement that could have begun earlier: its time counts from then.
+    pub fn begin_statement_of(&mut self, text: &str, begun_at: Instant) {
         let timeout = self.settings().duration("statement_timeout");
-        let timeout = timeout.map(|timeout| timeout.saturating_sub(arrived_at.elapsed()));
+        let timeout = timeout.map(|timeout| timeout.saturating_sub(begun_at.elapsed()));
         self.fresh_snapshot = true;
         self.alone = false;
         self.token = self.backend.begin_statement(text, timeout);

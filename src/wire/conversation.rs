@@ -54,6 +54,8 @@ pub struct Conversation {
     skip_to_sync: bool,
     /// When the message in hand arrived.
     pub(super) arrived_at: Instant,
+    /// When the last statement ended.
+    ended_at: Instant,
     /// A statement has begun that has not ended: cancel and timeout apply.
     statement_open: bool,
 }
@@ -76,6 +78,7 @@ pub async fn open(
                 stopping,
                 skip_to_sync: false,
                 arrived_at: Instant::now(),
+                ended_at: Instant::now(),
                 statement_open: false,
             };
             conversation.greet();
@@ -128,13 +131,15 @@ impl Conversation {
     /// The next message. Before waiting, what is gathered is not sent: only Flush, Sync and the end of a query do that;
     /// but the statement ends, because between messages there is nothing to cancel.
     async fn receive(&mut self) -> Step<Frontend> {
+        if let Some(incoming) = self.intake.next_now() {
+            return self.open_message(incoming);
+        }
+        self.close_statement();
+        let session_end = self.session_end();
+        let (idle, what, code) = self.idle_limit();
+        // One deadline for the whole wait: telling of notifications does not make a session less idle.
+        let mut idle = std::pin::pin!(sleep(idle));
         loop {
-            if let Some(incoming) = self.intake.next_now() {
-                return self.open_message(incoming);
-            }
-            self.close_statement();
-            let session_end = self.session_end();
-            let (idle, what, code) = self.idle_limit();
             let listens = self.session.transaction_status() == TransactionStatus::Idle;
             let notified = self.session.notified();
             tokio::select! {
@@ -143,7 +148,7 @@ impl Conversation {
                 () = session_end.cancelled() => return Err(terminated().into()),
                 () = self.stopping.cancelled() => return Err(terminated().into()),
                 () = notified, if listens => {}
-                () = sleep(idle) => {
+                () = &mut idle => {
                     let message = format!("terminating connection due to {what} timeout");
                     return Err(PgError::new(code, message).severity(Severity::Fatal).into());
                 }
@@ -272,13 +277,17 @@ impl Conversation {
         self.notifications()?;
         let status = self.session.transaction_status().byte();
         backend::ready(self.out.buffer(), status);
-        self.flush().await
+        self.flush().await?;
+        // A client slow to take its answer does not use up the time of the next statement.
+        self.ended_at = Instant::now();
+        Ok(())
     }
 
     /// Begins a statement unless one is open.
     pub(super) fn open_statement(&mut self, text: &str) {
         if !self.statement_open {
-            self.session.begin_statement_of(text, self.arrived_at);
+            // The reader runs ahead: a message's statement cannot begin before the one in front of it has ended.
+            self.session.begin_statement_of(text, self.arrived_at.max(self.ended_at));
             self.statement_open = true;
         }
     }
@@ -286,6 +295,7 @@ impl Conversation {
     pub(super) fn close_statement(&mut self) {
         if std::mem::take(&mut self.statement_open) {
             self.session.end_statement();
+            self.ended_at = Instant::now();
         }
     }
 

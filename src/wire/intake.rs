@@ -26,7 +26,7 @@ const BYTES_MAX: usize = 4 << 20;
 pub struct Incoming {
     /// The message, or what is wrong with it: the session's last.
     pub message: Result<Frontend, PgError>,
-    /// When it was read: statement_timeout counts from here.
+    /// When it was read: statement_timeout counts from here, or from the end of the statement before it.
     pub at: Instant,
     _share: OwnedSemaphorePermit,
 }

@@ -3,8 +3,6 @@
 //! The text is parsed whole before anything runs. Without BEGIN all its statements are one implicit transaction; the
 //! last one commits it before its CommandComplete, so a tag the client has seen is durable.
 
-use std::time::Instant;
-
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
@@ -38,8 +36,6 @@ impl Conversation {
             }
             self.one_statement(statement, last).await?;
             self.close_statement();
-            // Each statement of a text has its own time.
-            self.arrived_at = Instant::now();
         }
         self.ready().await
     }

@@ -232,7 +232,7 @@ fn every_queued_sync_is_answered_after_an_error() {
 
 #[test]
 fn a_long_pipeline_is_answered_in_order() {
-    const STATEMENTS: usize = 2_000;
+    const STATEMENTS: usize = 5_000;
     let server = Harness::as_postgres();
     let mut client = RawClient::postgres(server.address());
     let parse = frame(b'P', &[&text("s")[..], &text("select 'x'"), b"\0\0"].concat());
@@ -248,6 +248,21 @@ fn a_long_pipeline_is_answered_in_order() {
     let answers = client.answers(b'Z', 1);
     sending.join().expect("the sender ends").expect("all is sent");
     assert_eq!(answers.iter().filter(|answer| **answer == json!(["DataRow", ["x"]])).count(), STATEMENTS);
+}
+
+#[test]
+fn time_spent_waiting_behind_another_statement_is_not_a_statement_s_own() {
+    let server = Harness::as_postgres();
+    let mut client = RawClient::postgres(server.address());
+    let one = |sql: &str| {
+        let parse = frame(b'P', &[&text("")[..], &text(sql), b"\0\0"].concat());
+        [parse, frame(b'B', b"\0\0\0\0\0\0\0\0"), frame(b'E', b"\0\0\0\0\0"), frame(b'S', b"")].concat()
+    };
+    // The third message has waited longer than the second allows when its turn comes.
+    let all = [one("select pg_sleep(1.5)"), one("set statement_timeout = '1400ms'"), one("select 'in time'")];
+    client.send(&all.concat());
+    let answers = client.answers(b'Z', 3);
+    assert!(answers.contains(&json!(["DataRow", ["in time"]])), "{answers:?}");
 }
 
 #[test]
@@ -348,6 +363,30 @@ fn idle_sessions_end_with_their_timeout() {
     client.send(&frame(b'Q', &text("set idle_in_transaction_session_timeout = '20ms'; begin")));
     let answers = client.until_closed();
     assert_eq!(error(&answers), fatal("25P03", "terminating connection due to idle-in-transaction timeout"));
+}
+
+#[test]
+fn notifications_do_not_keep_an_idle_session_alive() {
+    let server = Harness::as_postgres();
+    let mut client = RawClient::postgres(server.address());
+    client.query("listen c");
+    client.send(&frame(b'Q', &text("set idle_session_timeout = '300ms'")));
+    client.answers(b'Z', 1);
+    // Notifications come faster than the timeout for as long as the session lives, or the broken build is given up.
+    let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (stop, address) = (std::sync::Arc::clone(&ended), server.address());
+    let notifying = std::thread::spawn(move || {
+        let mut other = RawClient::postgres(address);
+        let patience = Instant::now() + Duration::from_secs(30);
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) && Instant::now() < patience {
+            other.query("notify c");
+        }
+        Instant::now() < patience
+    });
+    let answers = client.until_closed();
+    ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(notifying.join().expect("the notifier ends"), "the session outlived its timeout");
+    assert_eq!(error(&answers), fatal("57P05", "terminating connection due to idle-session timeout"));
 }
 
 #[test]
