@@ -346,7 +346,10 @@ impl Catalog {
             }
             None => {
                 let path: Vec<&Arc<SchemaObject>> = search_path.iter().filter_map(|name| self.schema(name)).collect();
-                path.iter().find_map(|schema| self.relation_in(schema, name)).ok_or_else(|| {
+                // Of schema tributary an unqualified name finds functions only: no view of ours passes for a table of the
+                // user's that is missing.
+                let mut searched = path.iter().filter(|schema| schema.oid != oid::TRIBUTARY);
+                searched.find_map(|schema| self.relation_in(schema, name)).ok_or_else(|| {
                     let oids: Vec<u32> = path.iter().map(|schema| schema.oid).collect();
                     self.missing(name, name, &oids)
                 })

@@ -2,7 +2,7 @@
 //!
 //! Every system relation has PostgreSQL 15's columns, in order and type; those we have nothing for are empty, not
 //! missing. Rows come from three places: PostgreSQL's own embedded ones ([`fixed`]), the catalog a statement sees
-//! ([`derived`]), and the running server ([`live`]). All are read by the ordinary engine, so every client's query plans,
+//! ([`derived`]), and the running server ([`live`], [`storage`]). All are read by the ordinary engine, so every client's query plans,
 //! filters and joins. Visibility does not depend on rights, as in PostgreSQL; values that others must not see are blank.
 
 mod derived;
@@ -14,6 +14,7 @@ pub mod provider;
 mod reg_names;
 pub mod relation;
 pub mod rows;
+mod storage;
 pub(super) mod tables;
 pub(super) mod views;
 
@@ -64,8 +65,10 @@ pub(super) fn source(schema: &str, name: &str, view: &ReadView, trusted: bool) -
     let source = move || {
         fixed::batch(relation).or_else(|| derived::batch(relation, &catalog, &database)).unwrap_or_else(|| {
             let mut rows = Rows::new(relation);
-            if relation.schema == "pg_catalog" {
-                live::fill(relation.name, &view, &mut rows)?;
+            match relation.schema {
+                "pg_catalog" => live::fill(relation.name, &view, &mut rows)?,
+                "tributary" => storage::fill(relation.name, &view, &mut rows)?,
+                _ => {}
             }
             rows.finish()
         })

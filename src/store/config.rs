@@ -73,6 +73,8 @@ pub struct StoreConfig {
     pub idempotency_retention: Duration,
     /// Directories statements may write backups into. None = nowhere.
     pub backup_dirs: Vec<PathBuf>,
+    /// Directories statements may read files from and write files into. None = nowhere.
+    pub external_dirs: Vec<PathBuf>,
     /// Open a directory on a network file system.
     pub allow_network_fs: bool,
     /// Start although acknowledged commits are damaged; what is lost is listed in `LOSS-<time>.txt`.
@@ -128,6 +130,7 @@ impl Default for StoreConfig {
             parts_hard: 1_000,
             idempotency_retention: Duration::from_secs(7 * 86_400),
             backup_dirs: Vec::new(),
+            external_dirs: Vec::new(),
             allow_network_fs: false,
             accept_data_loss: false,
             unsafe_no_fsync: false,
@@ -141,7 +144,7 @@ impl Default for StoreConfig {
 }
 
 /// Keys [`StoreConfig::set`] takes.
-pub const KEYS: [&str; 21] = [
+pub const KEYS: [&str; 22] = [
     "allow_network_fs",
     "backup_dirs",
     "checkpoint_interval",
@@ -152,6 +155,7 @@ pub const KEYS: [&str; 21] = [
     "delta_flush_bytes",
     "delta_flush_rows",
     "delta_memory",
+    "external_dirs",
     "fan_in",
     "idempotency_retention",
     "part_max_bytes",
@@ -175,10 +179,8 @@ impl StoreConfig {
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "allow_network_fs" => self.allow_network_fs = parse_bool(key, value)?,
-            "backup_dirs" => {
-                self.backup_dirs =
-                    value.split(',').map(str::trim).filter(|dir| !dir.is_empty()).map(PathBuf::from).collect();
-            }
+            "backup_dirs" => self.backup_dirs = directories(value),
+            "external_dirs" => self.external_dirs = directories(value),
             "checkpoint_interval" => self.checkpoint_interval = parse_duration(key, value)?,
             "checkpoint_wal" => self.checkpoint_wal_bytes = parse_size(key, value)?,
             "commit_group_max" => self.commit_group_bytes_max = to_usize(key, parse_size(key, value)?)?,
@@ -235,9 +237,11 @@ impl StoreConfig {
                 self.rewrite_deleted_ratio
             )));
         }
-        if let Some(relative) = self.backup_dirs.iter().find(|dir| !dir.is_absolute()) {
-            let message = format!("invalid value for parameter \"store.backup_dirs\": \"{}\"", relative.display());
-            return Err(StoreError::setting(message).with_hint("Directories are written in full, from the root."));
+        for (key, dirs) in [("backup_dirs", &self.backup_dirs), ("external_dirs", &self.external_dirs)] {
+            if let Some(relative) = dirs.iter().find(|dir| !dir.is_absolute()) {
+                let message = format!("invalid value for parameter \"store.{key}\": \"{}\"", relative.display());
+                return Err(StoreError::setting(message).with_hint("Directories are written in full, from the root."));
+            }
         }
         if self.unsafe_no_fsync && !self.accept_data_loss {
             return Err(StoreError::setting("store.unsafe_no_fsync loses acknowledged data in a power cut")
@@ -245,6 +249,11 @@ impl StoreConfig {
         }
         Ok(())
     }
+}
+
+/// Paths divided by commas.
+fn directories(value: &str) -> Vec<PathBuf> {
+    value.split(',').map(str::trim).filter(|dir| !dir.is_empty()).map(PathBuf::from).collect()
 }
 
 fn invalid(key: &str, value: &str) -> StoreError {

@@ -14,6 +14,7 @@ use crate::arrange::{self, Piece, no_places};
 use crate::commit::{Install, Replaced};
 use crate::cut::{Target, rows_per_part, write_parts};
 use crate::error::{Result, StoreError};
+use crate::history::{Rewrite, RewriteKind};
 use crate::part::Part;
 use crate::snapshot::Snapshot;
 use crate::source::{Body, Source};
@@ -70,7 +71,43 @@ pub(crate) fn rewrite(
     sources: Vec<Arc<Source>>,
     into: &Into,
 ) -> Result<()> {
-    let Some(state) = snapshot.table(table) else { return Ok(()) };
+    let number = shared.history.begin(Rewrite {
+        table,
+        kind: match into {
+            Into::Run { .. } => RewriteKind::Purge,
+            Into::NewRuns { level: 0 } => RewriteKind::Flush,
+            Into::NewRuns { .. } => RewriteKind::Merge,
+        },
+        started_at_us: shared.clock.now_us(),
+        finished_at_us: None,
+        sources: sources.len(),
+        rows_in: sources.iter().map(|source| source.rows()).sum(),
+        bytes_in: sources.iter().map(|source| source.bytes()).sum(),
+        parts: 0,
+        rows_out: 0,
+        bytes_out: 0,
+        error: None,
+    });
+    let outcome = write_and_install(shared, snapshot, table, sources, into);
+    shared.history.end(number, |rewrite| {
+        rewrite.finished_at_us = Some(shared.clock.now_us());
+        match &outcome {
+            Ok(written) => (rewrite.parts, rewrite.rows_out, rewrite.bytes_out) = *written,
+            Err(error) => rewrite.error = Some(error.to_string()),
+        }
+    });
+    outcome.map(drop)
+}
+
+/// Gives parts, rows and bytes written.
+fn write_and_install(
+    shared: &Arc<Shared>,
+    snapshot: &Snapshot,
+    table: Oid,
+    sources: Vec<Arc<Source>>,
+    into: &Into,
+) -> Result<(usize, u64, u64)> {
+    let Some(state) = snapshot.table(table) else { return Ok((0, 0, 0)) };
     let layout = Arc::clone(&state.layout);
     let (bytes, rows) = sources.iter().fold((0, 0), |(b, r), source| (b + source.bytes(), r + source.rows()));
     let row_bytes = bytes / rows.max(1);
@@ -113,8 +150,10 @@ pub(crate) fn rewrite(
             new_rows: Arc::new(places),
         })
         .collect();
+    let (rows, bytes) = parts.iter().fold((0, 0), |(r, b), (_, part)| (r + part.entry.rows, b + part.entry.bytes));
+    let written = (parts.len(), rows, bytes);
     shared.install(Install { table, replaced, parts })?;
-    Ok(())
+    Ok(written)
 }
 
 /// The sources' rows of one range, with the map of each.

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -108,6 +109,8 @@ pub(crate) struct Meta {
     opener: Arc<dyn MetaOpener>,
     /// Keys for the next increment of the dump.
     changes: Mutex<Changes>,
+    /// How often it had to be made again since the start.
+    rebuilds: AtomicU64,
 }
 
 fn lock_changes(changes: &Mutex<Changes>) -> MutexGuard<'_, Changes> {
@@ -116,9 +119,20 @@ fn lock_changes(changes: &Mutex<Changes>) -> MutexGuard<'_, Changes> {
 
 impl Meta {
     /// `seq`: the newest commit; what changed before it is not known here.
-    pub(crate) fn new(opener: Arc<dyn MetaOpener>, store: Box<dyn MetaStore>, seq: Seq) -> Self {
-        let changes = Mutex::new(Changes::from(seq));
-        Self { jobs: Mutex::default(), changed: Condvar::new(), store: Mutex::new(Some(store)), opener, changes }
+    pub(crate) fn new(opener: Arc<dyn MetaOpener>, store: Box<dyn MetaStore>, seq: Seq, rebuilt: bool) -> Self {
+        Self {
+            jobs: Mutex::default(),
+            changed: Condvar::new(),
+            store: Mutex::new(Some(store)),
+            opener,
+            changes: Mutex::new(Changes::from(seq)),
+            rebuilds: AtomicU64::new(u64::from(rebuilt)),
+        }
+    }
+
+    /// How often it had to be made again, at the start or since.
+    pub(crate) fn rebuilds(&self) -> u64 {
+        self.rebuilds.load(Ordering::Relaxed)
     }
 
     pub(crate) fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -243,6 +257,7 @@ fn guarded(
     tracing::error!(%error, "meta store failed; setting it aside and rebuilding it");
     *store = None;
     let snapshot = shared.published.load_full();
+    shared.meta.rebuilds.fetch_add(1, Ordering::Relaxed);
     match rebuild(shared.meta.opener.as_ref(), shared.clock.now_us(), &snapshot) {
         Ok(mut rebuilt) => {
             let durable = caught(|| rebuilt.checkpoint());

@@ -40,6 +40,8 @@ pub(crate) struct Recovered {
     pub(crate) replayed_bytes: u64,
     /// A dump was damaged: write a new one soon.
     pub(crate) dump_wanted: bool,
+    /// The metadata store had to be made again.
+    pub(crate) meta_rebuilt: bool,
 }
 
 pub(crate) fn recover(
@@ -90,6 +92,7 @@ pub(crate) fn recover(
         next_blob,
         replayed_bytes,
         dump_wanted: base.dump_wanted,
+        meta_rebuilt: base.meta_rebuilt,
     })
 }
 
@@ -170,6 +173,7 @@ struct Base {
     meta: Box<dyn MetaStore>,
     checkpoint: Checkpoint,
     dump_wanted: bool,
+    meta_rebuilt: bool,
 }
 
 impl Base {
@@ -203,7 +207,7 @@ impl Base {
         match open_meta(opener, &checkpoint) {
             Ok((seq, entries, meta)) => {
                 let wal_start = checkpoint.wal_start;
-                Ok(Self { seq, entries, wal_start, meta, checkpoint, dump_wanted })
+                Ok(Self { seq, entries, wal_start, meta, checkpoint, dump_wanted, meta_rebuilt: false })
             }
             Err(error) => {
                 let Some(dump) = dump else {
@@ -216,7 +220,7 @@ impl Base {
                 let mut meta = caught(|| opener.open())?;
                 fill(meta.as_mut(), dump.seq, &dump.entries)?;
                 let Dump { seq, wal_start, entries, .. } = dump;
-                Ok(Self { seq, entries, wal_start, meta, checkpoint, dump_wanted })
+                Ok(Self { seq, entries, wal_start, meta, checkpoint, dump_wanted, meta_rebuilt: true })
             }
         }
     }

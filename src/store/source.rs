@@ -12,9 +12,11 @@ use arrow::buffer::BooleanBuffer;
 use roaring::RoaringBitmap;
 
 use crate::ColumnId;
+use crate::bucket::NULL_BUCKET;
 use crate::delta::Delta;
 use crate::error::{Result, StoreError};
 use crate::live::LiveMasks;
+use crate::manifest::PartFormat;
 use crate::object::Column;
 use crate::part::{Encoded, Part};
 use crate::zone::{ColumnSummary, Zones};
@@ -29,6 +31,19 @@ pub struct Chunk {
     pub first_row: u64,
     /// Rows in the chunk.
     pub rows: usize,
+}
+
+/// What the manifest says of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartFacts {
+    /// `arrow`, `parquet`.
+    pub format: &'static str,
+    /// The run it belongs to: parts with disjoint keys.
+    pub run: u32,
+    /// How often its rows were merged.
+    pub level: u8,
+    /// Value of `partition_by`, ascending with time; 0 without one, None for rows whose column is NULL.
+    pub bucket: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +113,21 @@ impl Source {
     /// Whether this is a part on disk (a delta generation otherwise).
     pub fn is_part(&self) -> bool {
         matches!(self.body, Body::Part(_))
+    }
+
+    /// Where a part stands among others; None for a delta generation.
+    pub fn part_facts(&self) -> Option<PartFacts> {
+        let Body::Part(part) = &self.body else { return None };
+        let entry = &part.entry;
+        Some(PartFacts {
+            format: match entry.format {
+                PartFormat::Arrow => "arrow",
+                PartFormat::Parquet => "parquet",
+            },
+            run: entry.run,
+            level: entry.level,
+            bucket: (entry.bucket != NULL_BUCKET).then_some(entry.bucket),
+        })
     }
 
     /// In row order, without gaps. A part's have 65,536 rows each, but for the last.

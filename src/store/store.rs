@@ -6,7 +6,7 @@
 //!
 //! Lock order, outermost first; never the other way: maintenance, compaction, committer, checkpoint, meta store, meta jobs,
 //! changed keys, request queue, open transactions, relocations, source counters, retired files, recyclable segments, failed
-//! merges, wake-up.
+//! merges, wake-up, history of rewrites.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use crate::error::{Result, StoreError};
 use crate::flush::{self, flush_table};
 use crate::format::{self, Checkpoint};
 use crate::frame::Position;
+use crate::history::{History, Rewrite};
 use crate::hook::CommitHook;
 use crate::increment::Since;
 use crate::meta::{self, Meta, MetaOpener, OPEN_TIMEOUT, Watched};
@@ -71,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) published: ArcSwap<Snapshot>,
     pub(crate) queue: Queue,
     pub(crate) meta: Meta,
+    pub(crate) history: History,
     pub(crate) relocations: Relocations,
     pub(crate) open_txns: OpenTxns,
     pub(crate) checkpoint: Mutex<LastCheckpoint>,
@@ -522,6 +524,11 @@ impl Store {
         &self.shared().config.backup_dirs
     }
 
+    /// Directories statements may read files from and write files into.
+    pub fn external_dirs(&self) -> &[PathBuf] {
+        &self.shared().config.external_dirs
+    }
+
     /// Registers the one hook that sees commits in order; see [`CommitHook`].
     pub fn set_commit_hook(&self, hook: Arc<dyn CommitHook>) {
         *self.shared().hook.write().unwrap_or_else(PoisonError::into_inner) = Some(hook);
@@ -544,15 +551,23 @@ impl Store {
         self.shared().fatal().cloned()
     }
 
+    /// The newest flushes and merges, running ones included, oldest first.
+    pub fn rewrites(&self) -> Vec<Rewrite> {
+        self.shared().history.all()
+    }
+
     /// Figures for views and metrics.
     pub fn status(&self) -> Status {
         let shared = self.shared();
         let snapshot = self.snapshot();
+        let wal_written = shared.committer_written();
         let checkpoint = lock(&shared.checkpoint);
         Status {
             seq: snapshot.seq,
             checkpoint_seq: checkpoint.checkpoint.seq,
             checkpoint_age: shared.clock.monotonic().saturating_sub(checkpoint.at),
+            wal_bytes: wal_written.saturating_sub(checkpoint.wal_written) + checkpoint.replayed_bytes,
+            meta_rebuilds: shared.meta.rebuilds(),
             delta_bytes: snapshot.tables().map(|(_, table)| table.delta_bytes()).sum(),
             parts: snapshot.tables().map(|(_, table)| table.part_count()).sum(),
             queue_depth: shared.queue.depth(),
@@ -599,6 +614,10 @@ pub struct Status {
     pub checkpoint_seq: Seq,
     /// Time since the last checkpoint or the start.
     pub checkpoint_age: Duration,
+    /// Bytes of log since the last checkpoint: what a start would read.
+    pub wal_bytes: u64,
+    /// How often the metadata store had to be made again, at the start or since.
+    pub meta_rebuilds: u64,
     /// Bytes of all deltas.
     pub delta_bytes: u64,
     /// Parts of all tables.
@@ -644,7 +663,8 @@ fn assemble(
         place,
         published: ArcSwap::from_pointee(snapshot),
         queue: Queue::default(),
-        meta: Meta::new(opener, meta, seq),
+        meta: Meta::new(opener, meta, seq, recovered.meta_rebuilt),
+        history: History::default(),
         relocations: Relocations::default(),
         open_txns: OpenTxns::default(),
         checkpoint: Mutex::new(LastCheckpoint {

@@ -1,13 +1,15 @@
 //! What the system relations look like: names, OIDs and columns exactly as PostgreSQL 15.
 //!
 //! The lists come from the embedded tables `data/system_relations.tsv` and `data/system_columns.tsv`, so a client that
-//! reads a column by name, number or type finds what it finds in PostgreSQL. This module knows shapes only; the rows
-//! come from the modules beside it.
+//! reads a column by name, number or type finds what it finds in PostgreSQL; the views of schema tributary are listed
+//! alike in `own/`. OIDs never change. This module knows shapes only; the rows come from the modules beside it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
+
+use crate::engine::catalog::oid;
 
 /// OID of schema pg_catalog.
 pub const PG_CATALOG: u32 = 11;
@@ -115,14 +117,14 @@ pub struct SystemColumn {
     pub kind: Kind,
 }
 
-/// A relation of pg_catalog or information_schema.
+/// A relation of pg_catalog, information_schema or tributary.
 #[derive(Debug)]
 pub struct SystemRelation {
     /// Its OID in PostgreSQL 15.
     pub oid: u32,
     /// OID of its schema.
     pub schema_oid: u32,
-    /// `pg_catalog` or `information_schema`.
+    /// `pg_catalog`, `information_schema` or `tributary`.
     pub schema: &'static str,
     /// Its name.
     pub name: &'static str,
@@ -130,6 +132,8 @@ pub struct SystemRelation {
     pub relkind: char,
     /// OID of its row type.
     pub row_type: u32,
+    /// OID of the array of its row type; 0 for PostgreSQL's relations, whose types have rows of their own.
+    pub array_type: u32,
     /// Columns in attnum order; attnum is index + 1.
     pub columns: Vec<SystemColumn>,
     /// The same as an Arrow schema, with the metadata that describes types to clients.
@@ -172,11 +176,14 @@ struct Registry {
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let mut columns: HashMap<(&str, &str), Vec<SystemColumn>> = HashMap::new();
-    for row in tsv(include_str!("data/system_columns.tsv")) {
+    let listed = tsv(include_str!("data/system_columns.tsv")).chain(tsv(include_str!("own/columns.tsv")));
+    for row in listed {
         columns.entry((row[0], row[1])).or_default().push(column(&row));
     }
     let mut registry = Registry { relations: Vec::new(), by_name: HashMap::new(), by_oid: HashMap::new() };
-    for row in tsv(include_str!("data/system_relations.tsv")) {
+    let listed = tsv(include_str!("data/system_relations.tsv")).chain(tsv(include_str!("own/relations.tsv")));
+    for row in listed {
+        let own = row[1] == "tributary";
         let columns = columns.remove(&(row[1], row[2])).unwrap_or_default();
         let oid = number(row[0]);
         let index = registry.relations.len();
@@ -184,11 +191,16 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         registry.by_oid.insert(oid, index);
         registry.relations.push(SystemRelation {
             oid,
-            schema_oid: if row[1] == "pg_catalog" { PG_CATALOG } else { INFORMATION_SCHEMA },
+            schema_oid: match row[1] {
+                "pg_catalog" => PG_CATALOG,
+                "information_schema" => INFORMATION_SCHEMA,
+                _ => oid::TRIBUTARY,
+            },
             schema: row[1],
             name: row[2],
             relkind: row[3].chars().next().unwrap_or('r'),
             row_type: number(row[4]),
+            array_type: if own { number(row[5]) } else { 0 },
             arrow: arrow_schema(oid, &columns),
             index: columns.iter().enumerate().map(|(index, column)| (column.name, index)).collect(),
             columns,
@@ -277,7 +289,8 @@ mod tests {
 
     #[test]
     fn shapes_are_complete() {
-        assert_eq!(relations().len(), 208);
+        let own = relations().iter().filter(|relation| relation.schema_oid == oid::TRIBUTARY).count();
+        assert_eq!((relations().len() - own, own), (208, 3));
         let class = relation("pg_catalog", "pg_class").expect("listed");
         assert_eq!((class.oid, class.columns.len(), class.column_index("relkind")), (1259, 33, Some(16)));
         for relation in relations() {

@@ -5,7 +5,7 @@ use tributary_pg::types::{self, PgType};
 
 use crate::engine::catalog::{Catalog, oid};
 use crate::engine::system::fixed;
-use crate::engine::system::relation::relation;
+use crate::engine::system::relation::{relation, relations};
 use crate::engine::system::rows::Rows;
 
 /// A type of ours, by OID.
@@ -22,6 +22,17 @@ pub(super) fn types(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
     ours.sort_by_key(|ty| ty.oid);
     for ty in ours {
         push_own(ty, rows);
+    }
+    for view in relations().iter().filter(|relation| relation.array_type != 0) {
+        let (schema, owner) = (view.schema_oid, oid::BOOTSTRAP_ROLE);
+        let (row_type, array_type) = (view.row_type, view.array_type);
+        let name = view.name.to_owned();
+        push_user(
+            UserType { oid: row_type, name, schema, owner, relation: view.oid, element: 0, array: array_type },
+            rows,
+        );
+        let name = array_name(view.name);
+        push_user(UserType { oid: array_type, name, schema, owner, relation: 0, element: row_type, array: 0 }, rows);
     }
     let tables = catalog.tables.values().map(|t| (&t.name, t.schema, t.owner, t.oid, t.row_type, t.array_type));
     let views = catalog.views.values().map(|v| (&v.name, v.schema, v.owner, v.oid, v.row_type, v.array_type));

@@ -11,7 +11,7 @@ use super::{Definition, Place, Scope, function};
 use crate::engine::catalog::deparse::{quote_ident, quote_literal};
 use crate::engine::catalog::{Catalog, Relation, oid as well_known};
 use crate::engine::system::fixed;
-use crate::engine::system::relation::{relation, relation_by_oid};
+use crate::engine::system::relation::{relation, relation_by_oid, relations};
 use crate::engine::system::rows::Cell;
 
 /// The functions.
@@ -75,9 +75,13 @@ pub(in crate::engine::system) fn relation_name(catalog: &Catalog, relation: u32)
     catalog.index(relation).map(|(table, index)| RelationName { name: &index.name, schema: table.schema, index: true })
 }
 
-/// Does an unqualified name find this relation and no other before it? `None` if there is no such relation.
+/// Does an unqualified name find this relation and no other before it? `None` if there is no such relation. The views of
+/// schema tributary are only found with their schema, so they neither clutter `\d` nor take a name like `parts`.
 pub(in crate::engine::system) fn relation_is_visible(scope: &Place<'_>, relation_oid: u32) -> Option<bool> {
     let found = relation_name(scope.catalog, relation_oid)?;
+    if found.schema == well_known::TRIBUTARY {
+        return Some(false);
+    }
     let first = scope.path.iter().filter_map(|name| scope.catalog.schema(name)).find(|schema| {
         scope.catalog.relation_exists(schema.oid, found.name) || relation(&schema.name, found.name).is_some()
     });
@@ -101,6 +105,9 @@ pub(in crate::engine::system) fn type_place(catalog: &Catalog, type_oid: u32) ->
     }
     if let Some(ty) = types::by_oid(type_oid) {
         return Some((ty.name.to_owned(), well_known::TRIBUTARY));
+    }
+    if let Some(view) = relations().iter().find(|view| view.array_type != 0 && view.row_type == type_oid) {
+        return Some((view.name.to_owned(), view.schema_oid));
     }
     let tables = catalog.tables.values().map(|t| (&t.name, t.schema, t.row_type, t.array_type));
     let views = catalog.views.values().map(|v| (&v.name, v.schema, v.row_type, v.array_type));
