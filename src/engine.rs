@@ -14,6 +14,7 @@ mod copy;
 mod dml;
 mod explain;
 mod few_rows;
+mod files;
 mod give_way;
 mod idempotency;
 mod limits;

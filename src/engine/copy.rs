@@ -1,4 +1,4 @@
-//! COPY: bytes of the client into a table, rows of a query into bytes.
+//! COPY: bytes of the client or of a file into a table, rows of a query into bytes.
 //!
 //! A COPY FROM reads rows in batches, checks them like an INSERT and puts them into the transaction; above the store's
 //! staging limit they go to disk as they come, so its memory does not grow with the data. All or nothing: an error
@@ -7,10 +7,13 @@
 mod input;
 mod output;
 
+use std::io::Write;
+
 use tributary_pg::copy::{CopyDirection, CopyOptions};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
+use super::files::{self, FileRight, NewFile};
 use super::prepared::Outcome;
 use super::session::Session;
 use crate::dialect::{CopyPlace, CopyStatement};
@@ -18,30 +21,83 @@ use crate::dialect::{CopyPlace, CopyStatement};
 pub use input::CopyIn;
 pub use output::{CopyChunk, CopyOut};
 
-/// Starts a COPY.
+/// Bytes of a file taken at a time.
+const FILE_CHUNK: usize = 256 << 10;
+
+/// Starts a COPY with the client, or runs one with a file of the server.
 pub(super) async fn run(session: &mut Session, copy: &CopyStatement) -> Result<Outcome, PgError> {
+    let file = match &copy.place {
+        CopyPlace::Client => None,
+        CopyPlace::Program => {
+            must_have(session, FileRight::Execute, "COPY to or from an external program")?;
+            return Err(PgError::unsupported("COPY with a program is not supported"));
+        }
+        CopyPlace::File(path) if copy.from => {
+            must_have(session, FileRight::Read, "COPY from a file")?;
+            Some(path)
+        }
+        CopyPlace::File(path) => {
+            must_have(session, FileRight::Write, "COPY to a file")?;
+            Some(path)
+        }
+    };
     let direction = if copy.from { CopyDirection::From } else { CopyDirection::To };
     let options = CopyOptions::parse(&copy.options, direction)?;
-    match &copy.place {
-        CopyPlace::Client => {}
-        CopyPlace::Program => return Err(PgError::unsupported("COPY with a program is not supported")),
-        // No directory is allowed: that needs a setting of its own.
-        CopyPlace::File(_) => {
-            return Err(PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, "path is outside the allowed directories")
-                .hint("Use COPY FROM STDIN or COPY TO STDOUT; psql's \\copy does."));
-        }
-    }
     if let Some(encoding) = &options.encoding
         && !matches!(encoding.to_ascii_uppercase().as_str(), "UTF8" | "UTF-8" | "UNICODE")
     {
         return Err(PgError::unsupported(format!("COPY in encoding \"{encoding}\" is not supported yet")));
     }
     session.ensure_transaction().queried = true;
-    if copy.from {
-        let copy = CopyIn::start(session, copy, &options)?;
-        Ok(Outcome::CopyIn(Box::new(copy)))
-    } else {
-        let copy = CopyOut::start(session, copy, &options).await?;
-        Ok(Outcome::CopyOut(Box::new(copy)))
+    match (copy.from, file) {
+        (true, None) => Ok(Outcome::CopyIn(Box::new(CopyIn::start(session, copy, &options)?))),
+        (false, None) => Ok(Outcome::CopyOut(Box::new(CopyOut::start(session, copy, &options).await?))),
+        (true, Some(path)) => from_file(session, copy, &options, path).await.map(Outcome::Done),
+        (false, Some(path)) => to_file(session, copy, &options, path).await.map(Outcome::Done),
     }
+}
+
+/// The hint is PostgreSQL's.
+fn must_have(session: &Session, right: FileRight, what: &str) -> Result<(), PgError> {
+    right.must_have(&session.catalog(), &session.current_user(), what).map_err(|error| {
+        error.hint("Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")
+    })
+}
+
+async fn from_file(
+    session: &mut Session,
+    copy: &CopyStatement,
+    options: &CopyOptions,
+    path: &str,
+) -> Result<String, PgError> {
+    let mut input = CopyIn::start(session, copy, options)?;
+    let mut file = files::open(&files::place(path, session.engine().store().external_dirs())?)?;
+    let mut buffer = vec![0; FILE_CHUNK];
+    loop {
+        session.token().check()?;
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => input.push(session, &buffer[..count]).await?,
+        }
+    }
+    input.finish(session).await
+}
+
+async fn to_file(
+    session: &mut Session,
+    copy: &CopyStatement,
+    options: &CopyOptions,
+    path: &str,
+) -> Result<String, PgError> {
+    if !path.starts_with('/') {
+        return Err(PgError::new(sqlstate::INVALID_NAME, "relative path not allowed for COPY to file"));
+    }
+    let place = files::place(path, session.engine().store().external_dirs())?;
+    let mut output = CopyOut::start(session, copy, options).await?;
+    let mut file = NewFile::create(&place)?;
+    while let Some(chunk) = output.next(session).await? {
+        file.write_all(&chunk.bytes).map_err(|error| files::write_error(&error))?;
+    }
+    file.keep()?;
+    Ok(output.tag())
 }

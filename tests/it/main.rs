@@ -3,6 +3,7 @@
 mod behaviour;
 mod catalog;
 mod copy;
+mod copy_files;
 mod crash;
 mod database;
 mod ddl_rows;
