@@ -11,6 +11,7 @@ mod life;
 mod log;
 mod measure;
 mod measure_keys;
+mod model;
 mod simulation;
 mod sweep;
 mod transactions;

@@ -23,7 +23,7 @@ use crate::error::{Result, StoreError};
 use crate::key_check::KeysSeen;
 use crate::object::{Object, TableLayout};
 use crate::part::Part;
-use crate::relocation::{Targets, locate};
+use crate::relocation::{Relocations, Targets, locate};
 use crate::snapshot::{Snapshot, Space, Value};
 use crate::source::{PRIVATE_SOURCES_FROM, Source};
 use crate::store::Shared;
@@ -121,6 +121,30 @@ pub(crate) struct WriteSet {
     next_private: u32,
 }
 
+impl WriteSet {
+    /// Maps deletes to where their rows are in a newer snapshot.
+    fn forward_deletes(&mut self, relocations: &Relocations, snapshot: &Snapshot) {
+        for (oid, table) in &mut self.tables {
+            let Some(state) = snapshot.table(*oid) else { continue };
+            let gone: Vec<u32> = table.deletes.keys().copied().filter(|n| state.source(*n).is_none()).collect();
+            for number in gone {
+                let Some(entry) = table.deletes.remove(&number) else { continue };
+                match relocations.forward(*oid, state, number, &entry.rows) {
+                    // A row that is gone altogether: the commit finds the source missing and answers 40001.
+                    None => {
+                        table.deletes.insert(number, entry);
+                    }
+                    Some(moved) => {
+                        for (source, rows) in moved {
+                            merge_deletes(&mut table.deletes, source, &rows, entry.snapshot_seq);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Own writes to one table, for a scan of the session.
 #[derive(Debug)]
 pub struct Overlay<'a> {
@@ -211,23 +235,9 @@ impl Txn {
         }
         let registered = self.shared.open_txns.enter(&self.shared.published);
         let snapshot = self.shared.published.load_full();
-        for (oid, table) in &mut self.writes.tables {
-            let Some(state) = snapshot.table(*oid) else { continue };
-            let gone: Vec<u32> = table.deletes.keys().copied().filter(|n| state.source(*n).is_none()).collect();
-            for number in gone {
-                let Some(entry) = table.deletes.remove(&number) else { continue };
-                match self.shared.relocations.forward(*oid, state, number, &entry.rows) {
-                    // A row that is gone altogether: the commit finds the source missing and answers 40001.
-                    None => {
-                        table.deletes.insert(number, entry);
-                    }
-                    Some(moved) => {
-                        for (source, rows) in moved {
-                            merge_deletes(&mut table.deletes, source, &rows, entry.snapshot_seq);
-                        }
-                    }
-                }
-            }
+        // What a savepoint brings back must name sources of the new snapshot too: the maps may be gone by then.
+        for writes in self.marks.iter_mut().chain([&mut self.writes]) {
+            writes.forward_deletes(&self.shared.relocations, &snapshot);
         }
         self.snapshot = snapshot;
         self.shared.open_txns.leave(std::mem::replace(&mut self.registered, registered));

@@ -3,7 +3,7 @@
 //! For: power cuts at any call, errors at any call, a disk that is full. [`SimDisk`] knows per file the synced content and
 //! the later writes in blocks of 512 bytes, per directory the synced entries and the later changes. [`SimDisk::crash`]
 //! keeps any subset of the unsynced blocks and drops or keeps each unsynced directory change. Promises: a handle of an
-//! earlier life is dead. Does not: give freed bytes back to a budget.
+//! earlier life is dead; a file that loses its last name gives its bytes back. Does not: count directories or blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -156,8 +156,14 @@ impl Inner {
     }
 
     fn change(&mut self, change: Change) {
+        let named = |names: &Names| names.files.values().copied().collect::<BTreeSet<usize>>();
+        let before = self.budget.map(|_| named(&self.now));
         change.apply(&mut self.now);
         self.changes.push(change);
+        if let Some(before) = before {
+            let freed = before.difference(&named(&self.now)).map(|file| self.files[*file].current.len() as u64).sum();
+            self.budget = self.budget.map(|left| left.saturating_add(freed));
+        }
     }
 
     fn file(&self, path: &Path) -> io::Result<usize> {
@@ -514,19 +520,28 @@ impl DiskFile for SimFile {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.inner();
         // The write during which the power goes may reach the device; later ones cannot.
-        let off = inner.crashed;
+        let off = inner.crashed || self.life != inner.life;
         let called = inner.call_file(self, "write_at");
-        if called.is_err() && (off || !inner.crashed) {
+        if called.is_err() && off {
             return called;
         }
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let mut data = data;
+        if called.is_err() && !inner.crashed {
+            // A write that fails may have written a part.
+            data = &data[..data.len() / 2];
+        }
         let mut outcome = called;
         let grows = (offset + data.len()).saturating_sub(inner.files[self.file].current.len()) as u64;
-        if inner.budget.is_some_and(|left| left < grows) {
-            return Err(io::ErrorKind::StorageFull.into());
+        if let Some(left) = inner.budget {
+            // What fits is written, as the kernel does it.
+            let missing = grows.saturating_sub(left);
+            if missing > 0 {
+                data = &data[..data.len() - usize::try_from(missing).map_err(io::Error::other)?];
+                outcome = Err(io::ErrorKind::StorageFull.into());
+            }
+            inner.budget = Some(left - (grows - missing));
         }
-        inner.budget = inner.budget.map(|left| left - grows);
         if let Some(left) = inner.fail_write_at {
             inner.fail_write_at = left.checked_sub(1);
             if left == 0 {

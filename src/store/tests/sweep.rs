@@ -13,8 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::kit::{self, TABLE};
+use crate::check::check_with;
 use crate::sim::{Point, SimClock, SimDisk, SimMeta, SimRandom};
-use crate::{Isolation, Result, Space, Store, StoreConfig, Ticket, Txn};
+use crate::{Disk, Isolation, MetaOpener, Result, Space, Store, StoreConfig, Ticket, Txn};
 
 /// What the sweep must reach.
 const POINTS: [Point; 35] = [
@@ -81,12 +82,14 @@ struct Life {
     model: Model,
     /// States that commits of unknown outcome would have led to.
     perhaps: Option<Model>,
+    /// SQLSTATEs of commits that were refused.
+    refused: Vec<&'static str>,
 }
 
 impl Life {
     fn new() -> Self {
         let (disk, meta) = (SimDisk::new(), SimMeta::new());
-        Self { disk, meta, clock: Arc::default(), model: Model::default(), perhaps: None }
+        Self { disk, meta, clock: Arc::default(), model: Model::default(), perhaps: None, refused: Vec::new() }
     }
 
     fn open(&self) -> Result<Store> {
@@ -96,7 +99,8 @@ impl Life {
     /// Commits what `build` writes; the model follows if it was acknowledged.
     fn commit(&mut self, store: &Store, change: impl Fn(&mut Model), build: impl Fn(&mut Txn) -> Result<()>) {
         let mut txn = store.begin(Isolation::ReadCommitted);
-        if build(&mut txn).is_err() {
+        if let Err(error) = build(&mut txn) {
+            self.refused.push(error.sqlstate);
             return;
         }
         let ticket: Ticket = store.commit(txn);
@@ -112,7 +116,7 @@ impl Life {
             Some(Err(error)) if error.sqlstate == "08007" || self.disk.crashed() => {
                 self.perhaps.get_or_insert(after);
             }
-            Some(Err(_)) => {}
+            Some(Err(error)) => self.refused.push(error.sqlstate),
             None => panic!("a commit was left without an answer"),
         }
     }
@@ -302,4 +306,54 @@ fn a_full_disk_anywhere_loses_nothing() {
 #[test]
 fn the_power_may_go_anywhere() {
     sweep(None, step());
+}
+
+/// A disk of every size fills up while work goes on: reads never fail, what does not fit is refused with 53100 and has no
+/// effect, and when there is room again everything goes on without a start.
+#[test]
+fn a_disk_of_any_size_fills_up_and_is_emptied_again() {
+    let room = 1 << 30;
+    let mut whole = Life::new();
+    let store = whole.open().unwrap();
+    whole.disk.limit(Some(room));
+    whole.script(&store);
+    assert_eq!(whole.refused, [""; 0]);
+    let disk: &dyn Disk = &whole.disk;
+    let needed = room - disk.free_space(Path::new("/sim/data")).unwrap();
+    let sizes = kit::campaign("CRASH_FULL_DISKS", 16);
+    let mut refused = 0;
+    for size in 0..sizes {
+        let what = format!("{} of {needed} bytes", needed * size / sizes);
+        let mut life = Life::new();
+        let store = life.open().unwrap();
+        life.disk.limit(Some(needed * size / sizes));
+        life.script(&store);
+        assert!(store.failed().is_none() && life.perhaps.is_none(), "{what}: {:?}", store.failed());
+        life.compare(&store, &what);
+        // What was staged and did not fit is refused in the statement, what was not, at commit.
+        assert!(life.refused.iter().all(|sqlstate| *sqlstate == "53100"), "{what}: {:?}", life.refused);
+        refused += life.refused.len();
+        life.disk.limit(None);
+        store.shared().maintain();
+        life.refused.clear();
+        life.insert(&store, 50_000..50_600);
+        life.delete(&store, 50_000..50_100);
+        life.put(&store, 4, 100_000);
+        assert_eq!(life.refused, [""; 0], "{what}: writing did not go on");
+        store.flush(TABLE).unwrap();
+        store.compact(TABLE).unwrap();
+        store.checkpoint().unwrap();
+        life.compare(&store, &what);
+        store.backup(Path::new("/sim/later")).unwrap();
+        store.close().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(life.disk.clone());
+        for dir in [Path::new("/sim/data"), Path::new("/sim/later")] {
+            let opener: Option<&dyn MetaOpener> = dir.ends_with("data").then_some(&life.meta);
+            let damage: Vec<_> = check_with(dir, &disk, opener).unwrap().into_iter().filter(|f| f.damage).collect();
+            assert_eq!(damage, [], "{what}");
+        }
+        life.restart(&mut SimRandom::new(size), &what);
+    }
+    println!("{sizes} disks of up to {needed} bytes, {refused} commits refused");
+    assert!(refused > 50, "{refused} commits were refused");
 }

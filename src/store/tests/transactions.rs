@@ -141,6 +141,26 @@ fn read_committed_maps_its_deletes_forward_at_each_statement() {
     assert!(!read_txn(&fixed).contains_key(&50));
 }
 
+/// A savepoint remembers deletes by address; the rows have moved, and the map of the move is gone, when it is returned to.
+#[test]
+fn a_savepoint_keeps_its_deletes_when_rows_move_and_checkpoints_pass() {
+    let (_dir, store) = with_rows(0..20);
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    delete_in(&mut txn, &[5]);
+    let mark = txn.savepoint();
+    store.flush(TABLE).unwrap();
+    txn.refresh_snapshot();
+    delete_in(&mut txn, &[6]);
+    store.checkpoint().unwrap();
+    assert!(txn.rollback_to(mark));
+    let expected: Vec<i64> = (0..20).filter(|id| *id != 5).collect();
+    assert!(read_txn(&txn).keys().eq(expected.iter()));
+    txn.refresh_snapshot();
+    assert!(read_txn(&txn).keys().eq(expected.iter()));
+    store.commit(txn).wait().unwrap();
+    assert_eq!(ids(&store), expected);
+}
+
 #[test]
 fn savepoints_bring_back_rows_values_and_definitions() {
     let (_dir, store) = with_rows(0..5);
