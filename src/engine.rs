@@ -15,6 +15,7 @@ mod dml;
 mod explain;
 mod few_rows;
 mod files;
+mod foreign;
 mod give_way;
 mod idempotency;
 mod limits;

@@ -6,10 +6,11 @@
 
 mod input;
 mod output;
+pub(super) mod parquet;
 
 use std::io::Write;
 
-use tributary_pg::copy::{CopyDirection, CopyOptions};
+use tributary_pg::copy::{CopyDirection, CopyFormat, CopyOptions};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
@@ -72,6 +73,9 @@ async fn from_file(
 ) -> Result<String, PgError> {
     let mut input = CopyIn::start(session, copy, options)?;
     let mut file = files::open(&files::place(path, session.engine().store().external_dirs())?)?;
+    if options.format == CopyFormat::Parquet {
+        return input.read_parquet(session, file.into_file(), path).await;
+    }
     let mut buffer = vec![0; FILE_CHUNK];
     loop {
         session.token().check()?;

@@ -149,6 +149,11 @@ pub(super) fn table_query(schema: Option<&str>, name: &str, columns: Option<&[&s
     ast::table_query(schema, name, columns)
 }
 
+/// The rows of a query, each as one JSON object.
+pub(super) fn as_json(query: Query) -> Query {
+    ast::as_json(query)
+}
+
 /// The expressions of a query over rows of a table, ready to be evaluated on batches of such rows.
 pub(super) fn row_expressions(
     state: &SessionState,

@@ -131,6 +131,11 @@ pub(super) fn open(place: &Place) -> PgResult<OpenedFile> {
 }
 
 impl OpenedFile {
+    /// The file itself.
+    pub(super) fn into_file(self) -> File {
+        self.file
+    }
+
     /// Fills the buffer as far as the file goes.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> PgResult<usize> {
         self.file.read(buffer).map_err(|error| cannot("could not read from COPY file", &error, ""))

@@ -5,12 +5,14 @@
 
 pub mod binary;
 pub mod fields;
+pub mod json;
 pub mod options;
 pub mod reader;
 pub mod writer;
 
 pub use binary::BinaryReader;
 pub use fields::CopyRow;
+pub use json::{JsonReader, JsonRow, UnknownMember};
 pub use options::{ColumnChoice, CopyDirection, CopyFormat, CopyHeader, CopyOption, CopyOptions, CopyValue};
 pub use reader::CopyReader;
 pub use writer::CopyWriter;

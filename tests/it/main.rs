@@ -4,6 +4,7 @@ mod behaviour;
 mod catalog;
 mod copy;
 mod copy_files;
+mod copy_formats;
 mod crash;
 mod database;
 mod ddl_rows;

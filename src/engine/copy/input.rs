@@ -8,14 +8,16 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{filter_record_batch, prep_null_mask_filter};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
-use tributary_pg::copy::{BinaryReader, CopyContext, CopyFormat, CopyOptions, CopyReader};
+use tributary_pg::copy::{BinaryReader, CopyContext, CopyFormat, CopyOptions, CopyReader, JsonReader, UnknownMember};
 use tributary_pg::error::PgError;
 use tributary_pg::{InputBuilder, sqlstate, types};
 
-use crate::dialect::{CopyStatement, CopySubject};
+use super::parquet::{OtherColumns, ParquetRows};
+use crate::dialect::{CopyPlace, CopyStatement, CopySubject};
 use crate::engine::catalog::{ColumnObject, Relation, TableObject, rights};
 use crate::engine::constraints::{RowChecks, schema_name};
 use crate::engine::dml::{self, Kept, keys::Keys};
+use crate::engine::foreign::Wanted;
 use crate::engine::idempotency::Token;
 use crate::engine::pg::map_error;
 use crate::engine::planner::ReadView;
@@ -26,7 +28,7 @@ use crate::engine::store_error::store_error;
 /// Rows that are parsed, checked and handed on together.
 const BATCH_ROWS: usize = 8_192;
 
-/// A COPY FROM STDIN that takes data.
+/// A COPY FROM that takes data.
 pub struct CopyIn {
     /// Columns of the input.
     pub column_count: usize,
@@ -34,6 +36,9 @@ pub struct CopyIn {
     pub binary: bool,
     table: Arc<TableObject>,
     reader: Reader,
+    /// The columns of the input, and whether they are all of the table's.
+    wanted: Vec<(String, Wanted)>,
+    all: bool,
     /// Pays for bytes that wait for the rest of their row.
     waiting: Kept,
     builders: Vec<InputBuilder>,
@@ -51,17 +56,39 @@ pub struct CopyIn {
     repeated: Option<u64>,
 }
 
-/// The two kinds of input.
+/// The kinds of input.
 enum Reader {
     Text(CopyReader),
     Binary(BinaryReader),
+    Json(JsonReader),
+    /// Whole columns of a file; see [`CopyIn::read_parquet`].
+    Parquet(CopyContext),
 }
 
 impl Reader {
+    fn new(
+        options: &CopyOptions,
+        table: &str,
+        columns: &[(String, types::TypeRef)],
+        all: bool,
+    ) -> Result<Self, PgError> {
+        let names = || columns.iter().map(|(name, _)| name.clone()).collect();
+        // Whoever lists columns has seen the others.
+        let unknown = if all { UnknownMember::Refuse } else { UnknownMember::Ignore };
+        Ok(match options.format {
+            CopyFormat::Text | CopyFormat::Csv => Self::Text(CopyReader::new(options, table, names())?),
+            CopyFormat::Binary => Self::Binary(BinaryReader::new(table, names())),
+            CopyFormat::Json => Self::Json(JsonReader::new(table, columns.to_vec(), unknown)),
+            CopyFormat::Parquet => Self::Parquet(CopyContext::new(table)),
+        })
+    }
+
     fn context(&self) -> &CopyContext {
         match self {
             Self::Text(reader) => reader.context(),
             Self::Binary(reader) => reader.context(),
+            Self::Json(reader) => reader.context(),
+            Self::Parquet(context) => context,
         }
     }
 
@@ -69,6 +96,8 @@ impl Reader {
         match self {
             Self::Text(reader) => reader.push(bytes),
             Self::Binary(reader) => reader.push(bytes),
+            Self::Json(reader) => reader.push(bytes),
+            Self::Parquet(_) => {}
         }
     }
 
@@ -76,6 +105,8 @@ impl Reader {
         match self {
             Self::Text(reader) => reader.buffered(),
             Self::Binary(reader) => reader.buffered(),
+            Self::Json(reader) => reader.buffered(),
+            Self::Parquet(_) => 0,
         }
     }
 
@@ -83,6 +114,8 @@ impl Reader {
         match self {
             Self::Text(reader) => reader.end_input(),
             Self::Binary(reader) => reader.end_input(),
+            Self::Json(reader) => reader.end_input(),
+            Self::Parquet(_) => {}
         }
     }
 
@@ -91,6 +124,8 @@ impl Reader {
         match self {
             Self::Text(reader) => read_text(reader, builders, lines),
             Self::Binary(reader) => read_binary(reader, builders, lines),
+            Self::Json(reader) => read_json(reader, builders, lines),
+            Self::Parquet(_) => Ok(false),
         }
     }
 }
@@ -110,6 +145,28 @@ fn read_text(reader: &mut CopyReader, builders: &mut [InputBuilder], lines: &mut
         }
     }
     lines.push(row.line, row.raw);
+    Ok(true)
+}
+
+fn read_json(reader: &mut JsonReader, builders: &mut [InputBuilder], lines: &mut Lines) -> Result<bool, PgError> {
+    let Some(row) = reader.next_row()? else { return Ok(false) };
+    let mut failed = None;
+    for (index, (builder, field)) in builders.iter_mut().zip(row.fields).enumerate() {
+        match field {
+            None => builder.append_null(),
+            Some(text) => {
+                if let Err(error) = builder.append(text) {
+                    failed = Some((index, text.clone(), error));
+                    break;
+                }
+            }
+        }
+    }
+    let line = row.line;
+    if let Some((index, text, error)) = failed {
+        return Err(reader.context().value_error(error, line, &reader.columns()[index], Some(&text)));
+    }
+    lines.push(line, row.raw);
     Ok(true)
 }
 
@@ -185,15 +242,28 @@ impl CopyIn {
         let view = session.read_view();
         let state = session.state(&view);
         let table = target(&view, schema.as_deref(), name)?;
+        let all = columns.is_empty();
         let columns = named_columns(&table, columns)?;
-        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        if options.format == CopyFormat::Parquet && copy.place == CopyPlace::Client {
+            return Err(PgError::unsupported("COPY FROM STDIN in Parquet format is not supported").hint(
+                "A Parquet file is read from its end: put it where the server finds it and use COPY FROM 'file'.",
+            ));
+        }
+        let typed = columns.iter().map(|column| {
+            let ty = types::by_oid(column.type_oid).ok_or_else(|| types::missing_oid(column.type_oid))?;
+            Ok((column.name.clone(), ty))
+        });
+        let typed = typed.collect::<Result<Vec<_>, PgError>>()?;
         let style = session.text_style();
         let now_us = view.vars.transaction_started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
         let binary = options.format == CopyFormat::Binary;
-        let builders = columns.iter().map(|column| {
-            let ty = types::by_oid(column.type_oid).ok_or_else(|| types::missing_oid(column.type_oid))?;
-            InputBuilder::for_type(ty, column.typmod, &style, now_us)
-        });
+        let builders = columns
+            .iter()
+            .zip(&typed)
+            .map(|(column, (_, ty))| InputBuilder::for_type(ty, column.typmod, &style, now_us));
+        let wanted =
+            columns.iter().map(|column| Ok((column.name.clone(), Wanted::new(column.type_oid, column.typmod)?)));
+        let wanted = wanted.collect::<Result<Vec<_>, PgError>>()?;
         let missing: Vec<&ColumnObject> =
             table.live_columns().filter(|column| !columns.iter().any(|given| given.attnum == column.attnum)).collect();
         let mut defaults =
@@ -219,16 +289,18 @@ impl CopyIn {
         Ok(Self {
             column_count: columns.len(),
             binary,
-            reader: match binary {
-                true => Reader::Binary(BinaryReader::new(&table.name, names)),
-                false => Reader::Text(CopyReader::new(options, &table.name, names)?),
-            },
+            reader: Reader::new(options, &table.name, &typed, all)?,
+            wanted,
+            all,
             waiting: Kept::new(&state.runtime_env().memory_pool, "a row of COPY"),
             builders: builders.collect::<Result<_, PgError>>()?,
             sources,
             schema: Arc::new(Schema::new(nullable.collect::<Vec<_>>())),
             condition,
-            lines: Lines { with_text: !binary && !checks.is_empty(), ..Lines::default() },
+            lines: Lines {
+                with_text: !binary && options.format != CopyFormat::Parquet && !checks.is_empty(),
+                ..Lines::default()
+            },
             checks,
             keys,
             rows: 0,
@@ -252,6 +324,26 @@ impl CopyIn {
         self.read(session)?;
         // What is left is the beginning of a row.
         self.waiting.keep(self.reader.buffered())
+    }
+
+    /// Takes all of a Parquet file and gives the command tag; `shown` is its name in messages.
+    pub(super) async fn read_parquet(
+        mut self,
+        session: &mut Session,
+        file: std::fs::File,
+        shown: &str,
+    ) -> Result<String, PgError> {
+        if self.repeated.is_none() {
+            let others = if self.all { OtherColumns::Refuse } else { OtherColumns::Skip };
+            let mut rows = ParquetRows::open(file, shown, self.wanted.clone(), others)?;
+            let mut before = 0;
+            while let Some((_, columns)) = rows.next()? {
+                self.lines.numbers.extend(before + 1..=rows.row_count());
+                before = rows.row_count();
+                self.flush_columns(session, columns)?;
+            }
+        }
+        self.finish(session).await
     }
 
     /// The data is complete: writes the rest and gives the command tag.
@@ -303,8 +395,13 @@ impl CopyIn {
         if self.lines.numbers.is_empty() {
             return Ok(());
         }
+        let given = self.builders.iter_mut().map(InputBuilder::finish).collect();
+        self.flush_columns(session, given)
+    }
+
+    fn flush_columns(&mut self, session: &mut Session, given: Vec<ArrayRef>) -> Result<(), PgError> {
         session.token().check()?;
-        let rows = self.assemble()?;
+        let rows = self.assemble(&given)?;
         let rows = match &self.condition {
             None => rows,
             Some(condition) => {
@@ -340,9 +437,8 @@ impl CopyIn {
         session.store_transaction().append(self.table.oid, rows).map_err(store_error)
     }
 
-    fn assemble(&mut self) -> Result<RecordBatch, PgError> {
+    fn assemble(&self, given: &[ArrayRef]) -> Result<RecordBatch, PgError> {
         let count = self.lines.numbers.len();
-        let given: Vec<ArrayRef> = self.builders.iter_mut().map(InputBuilder::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let bare =
             RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).map_err(arrow_error)?;

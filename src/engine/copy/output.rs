@@ -11,6 +11,7 @@ use tributary_pg::sqlstate;
 use tributary_pg::text::{ColumnText, TextPrinter};
 
 use super::input::named_columns;
+use super::parquet::ParquetOut;
 use crate::dialect::sqlparser::ast::{Query, Statement as Sql};
 use crate::dialect::{CopyStatement, CopySubject};
 use crate::engine::catalog::Relation;
@@ -42,6 +43,9 @@ pub struct CopyOut {
 enum Format {
     Text(Vec<TextPrinter>, CopyWriter),
     Binary(Vec<BinaryEncoder>),
+    /// The query's rows are JSON already.
+    Json(TextPrinter),
+    Parquet(Box<ParquetOut>),
 }
 
 /// Some rows of a COPY TO, as bytes; `ends` are the offsets at which rows end: one CopyData message each.
@@ -51,6 +55,20 @@ pub struct CopyChunk {
     pub bytes: Vec<u8>,
     /// End of each row within `bytes`.
     pub ends: Vec<usize>,
+}
+
+/// Bytes of a message when rows do not divide them.
+const PIECE_BYTES: usize = 64 << 10;
+
+impl CopyChunk {
+    /// Divides the bytes into messages of middling size.
+    fn cut_evenly(&mut self) {
+        let cuts = (1..=self.bytes.len() / PIECE_BYTES).map(|piece| piece * PIECE_BYTES);
+        self.ends = cuts.filter(|cut| *cut < self.bytes.len()).collect();
+        if !self.bytes.is_empty() {
+            self.ends.push(self.bytes.len());
+        }
+    }
 }
 
 impl CopyOut {
@@ -71,24 +89,32 @@ impl CopyOut {
         if dml::writes(&Sql::Query(Box::new(query.clone()))) {
             return Err(PgError::unsupported("COPY of a statement that writes is not supported yet"));
         }
+        let query = if options.format == CopyFormat::Json { dml::as_json(query) } else { query };
         let plan: LogicalPlan = Planner::new(&state, &view).plan(Sql::Query(Box::new(query)))?;
         let plan = query::analyzed(&state, plan)?;
         let described = crate::engine::pg::output_columns(&plan);
         let style = session.text_style();
         let column_count = described.len();
-        let binary = options.format == CopyFormat::Binary;
-        let format = if binary {
-            let encoders = described.iter().map(|column| BinaryEncoder::for_field(&column.field));
-            Format::Binary(encoders.collect::<Result<_, _>>()?)
-        } else {
-            let printers = described.iter().map(|column| TextPrinter::for_field(&column.field, &style));
-            let printers = printers.collect::<Result<Vec<_>, _>>()?;
-            let names = described.into_iter().map(|column| column.name).collect();
-            Format::Text(printers, CopyWriter::new(options, relation, names)?)
+        let format = match options.format {
+            CopyFormat::Binary => {
+                let encoders = described.iter().map(|column| BinaryEncoder::for_field(&column.field));
+                Format::Binary(encoders.collect::<Result<_, _>>()?)
+            }
+            CopyFormat::Parquet => Format::Parquet(Box::new(ParquetOut::new(&described, &style)?)),
+            CopyFormat::Json => {
+                let column = described.first().ok_or_else(|| PgError::internal("rows of JSON have a column"))?;
+                Format::Json(TextPrinter::for_field(&column.field, &style)?)
+            }
+            CopyFormat::Text | CopyFormat::Csv => {
+                let printers = described.iter().map(|column| TextPrinter::for_field(&column.field, &style));
+                let printers = printers.collect::<Result<Vec<_>, _>>()?;
+                let names = described.into_iter().map(|column| column.name).collect();
+                Format::Text(printers, CopyWriter::new(options, relation, names)?)
+            }
         };
         Ok(Self {
             column_count,
-            binary,
+            binary: matches!(options.format, CopyFormat::Binary | CopyFormat::Parquet),
             rows: query::start(session, plan).await?,
             left: None,
             columns: (0..column_count).map(|_| ColumnText::new()).collect(),
@@ -115,6 +141,7 @@ impl CopyOut {
                 }
                 // Goes out with the first row.
                 Format::Binary(_) => binary::write_header(&mut chunk.bytes),
+                Format::Json(_) | Format::Parquet(_) => {}
             }
         }
         let token = session.token().clone();
@@ -125,16 +152,24 @@ impl CopyOut {
                     Some(batch) => self.left = Some(batch),
                     None => {
                         self.ended = true;
-                        if let Format::Binary(_) = self.format {
-                            binary::write_trailer(&mut chunk.bytes);
-                            chunk.ends.push(chunk.bytes.len());
-                            return Ok(Some(chunk));
+                        match &mut self.format {
+                            Format::Binary(_) => binary::write_trailer(&mut chunk.bytes),
+                            Format::Parquet(out) => chunk.bytes = out.finish()?,
+                            Format::Text(..) | Format::Json(_) => return Ok(None),
                         }
-                        return Ok(None);
+                        chunk.cut_evenly();
+                        return Ok(Some(chunk));
                     }
                 },
             }
         };
+        if let Format::Parquet(out) = &mut self.format {
+            self.left = None;
+            self.count += batch.num_rows() as u64;
+            chunk.bytes = out.write(&batch)?;
+            chunk.cut_evenly();
+            return Ok(Some(chunk));
+        }
         let count = batch.num_rows().min(CHUNK_ROWS);
         let rows = batch.slice(0, count);
         self.left = Some(batch.slice(count, batch.num_rows() - count));
@@ -143,12 +178,19 @@ impl CopyOut {
             match &self.format {
                 Format::Text(printers, _) => printers[index].print(column, text)?,
                 Format::Binary(encoders) => encoders[index].encode(column, text)?,
+                Format::Json(printer) => printer.print(column, text)?,
+                Format::Parquet(_) => {}
             }
         }
         for row in 0..count {
             match &self.format {
                 Format::Text(_, writer) => writer.write_row(&self.columns, row, &mut chunk.bytes),
                 Format::Binary(_) => binary::write_row(&self.columns, row, &mut chunk.bytes),
+                Format::Json(_) => {
+                    chunk.bytes.extend_from_slice(self.columns[0].value(row).unwrap_or_default());
+                    chunk.bytes.push(b'\n');
+                }
+                Format::Parquet(_) => {}
             }
             chunk.ends.push(chunk.bytes.len());
         }

@@ -67,6 +67,18 @@ fn skeleton(text: &str) -> Query {
     }
 }
 
+/// `SELECT row_to_json(r) FROM (query) AS r`.
+pub(super) fn as_json(query: Query) -> Query {
+    const ROW: &str = "_row_of_copy";
+    let mut outer = skeleton(&format!("SELECT row_to_json({ROW}) FROM (SELECT 1) AS {ROW}"));
+    if let SetExpr::Select(select) = outer.body.as_mut()
+        && let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation)
+    {
+        **subquery = query;
+    }
+    outer
+}
+
 /// `SELECT items FROM tables WHERE selection`.
 pub(super) fn select(items: Vec<SelectItem>, from: Vec<TableWithJoins>, selection: Option<Expr>) -> Query {
     let mut query = skeleton("SELECT 1");

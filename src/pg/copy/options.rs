@@ -14,6 +14,22 @@ pub enum CopyFormat {
     Csv,
     /// PostgreSQL's binary file format.
     Binary,
+    /// One JSON object a line.
+    Json,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl CopyFormat {
+    /// Has it bytes of its own rather than lines with delimiters? Gives its name in messages.
+    fn own(self) -> Option<&'static str> {
+        match self {
+            Self::Text | Self::Csv => None,
+            Self::Binary => Some("BINARY"),
+            Self::Json => Some("JSON"),
+            Self::Parquet => Some("PARQUET"),
+        }
+    }
 }
 
 /// HEADER.
@@ -222,6 +238,8 @@ impl Given {
                     "text" => CopyFormat::Text,
                     "csv" => CopyFormat::Csv,
                     "binary" => CopyFormat::Binary,
+                    "json" => CopyFormat::Json,
+                    "parquet" => CopyFormat::Parquet,
                     other => return Err(invalid(format!("COPY format \"{other}\" not recognized"))),
                 }
             }
@@ -261,12 +279,12 @@ impl Given {
     fn check(self, direction: CopyDirection) -> PgResult<CopyOptions> {
         let mut options = CopyOptions::new(self.format);
         let csv = self.format == CopyFormat::Csv;
-        if self.format == CopyFormat::Binary {
+        if let Some(format) = self.format.own() {
             if self.delimiter.is_some() {
-                return Err(syntax("cannot specify DELIMITER in BINARY mode"));
+                return Err(syntax(format!("cannot specify DELIMITER in {format} mode")));
             }
             if self.null.is_some() {
-                return Err(syntax("cannot specify NULL in BINARY mode"));
+                return Err(syntax(format!("cannot specify NULL in {format} mode")));
             }
         }
         if let Some(delimiter) = &self.delimiter {
@@ -286,8 +304,10 @@ impl Given {
             return Err(invalid(format!("COPY delimiter cannot be \"{delimiter}\"")));
         }
         options.header = self.header.unwrap_or_default();
-        if options.header != CopyHeader::Absent && self.format == CopyFormat::Binary {
-            return Err(PgError::unsupported("cannot specify HEADER in BINARY mode"));
+        if let Some(format) = self.format.own()
+            && options.header != CopyHeader::Absent
+        {
+            return Err(PgError::unsupported(format!("cannot specify HEADER in {format} mode")));
         }
         for (given, what) in [
             (self.quote.is_some(), "quote"),
@@ -311,7 +331,7 @@ impl Given {
             options.escape = one_byte(escape, "escape")?;
         }
         self.check_direction(direction)?;
-        if self.format != CopyFormat::Binary && options.null.as_bytes().contains(&options.delimiter) {
+        if self.format.own().is_none() && options.null.as_bytes().contains(&options.delimiter) {
             return Err(PgError::unsupported("COPY delimiter must not appear in the NULL specification"));
         }
         if csv && options.null.as_bytes().contains(&options.quote) {
@@ -398,6 +418,9 @@ mod tests {
             ),
             (From, &["format=binary", "delimiter=,"], "42601", "cannot specify DELIMITER in BINARY mode"),
             (From, &["format=binary", "header"], "0A000", "cannot specify HEADER in BINARY mode"),
+            (To, &["format=json", "null=x"], "42601", "cannot specify NULL in JSON mode"),
+            (To, &["format=parquet", "header"], "0A000", "cannot specify HEADER in PARQUET mode"),
+            (From, &["format=json", "quote=a"], "0A000", "COPY quote available only in CSV mode"),
             (From, &["format=csv", "force_quote=*"], "0A000", "COPY force quote only available using COPY TO"),
             (To, &["format=csv", "force_null=(a)"], "0A000", "COPY force null only available using COPY FROM"),
             (

@@ -70,8 +70,8 @@ impl CopyReader {
     /// A reader for these options and target columns, in their order in the data. `relation` is for CONTEXT.
     /// 42703 if FORCE_NULL or FORCE_NOT_NULL names another column; the binary format has its own reader.
     pub fn new(options: &CopyOptions, relation: &str, columns: Vec<String>) -> PgResult<Self> {
-        if options.format == CopyFormat::Binary {
-            return Err(PgError::internal("the binary format has its own reader"));
+        if !matches!(options.format, CopyFormat::Text | CopyFormat::Csv) {
+            return Err(PgError::internal("this format has its own reader"));
         }
         let flags = |names: &[String]| {
             if names.is_empty() { Ok(Vec::new()) } else { name_flags(names, &columns, Some(relation)) }
