@@ -7,6 +7,7 @@
 mod node;
 mod options;
 mod render;
+mod words;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -6,7 +6,6 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -23,6 +22,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use tributary_pg::error::PgError;
 
+use super::words::{shown, sort_keys};
 use crate::engine::dml::WriteKind;
 use crate::engine::pg::map_error;
 use crate::engine::scan::PartSource;
@@ -137,13 +137,13 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, node: &mut Node) {
             _ => word.to_owned(),
         }
     } else if let Some(sort) = plan.downcast_ref::<SortExec>() {
-        detail("Sort Key", cleaned(&sort.expr().to_string()));
+        detail("Sort Key", sort_keys(sort.expr()));
         if let Some(fetch) = sort.fetch() {
             detail("Top", fetch.to_string());
         }
         "Sort".to_owned()
     } else if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() {
-        detail("Sort Key", cleaned(&merge.expr().to_string()));
+        detail("Sort Key", sort_keys(merge.expr()));
         "Gather Merge".to_owned()
     } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         let pairs = join.on().iter().map(|(left, right)| format!("{} = {}", shown(left), shown(right)));
@@ -264,10 +264,6 @@ fn width_of(schema: &Schema) -> usize {
             other => other.primitive_width().unwrap_or(TEXT_WIDTH),
         })
         .sum()
-}
-
-fn shown(expr: &Arc<dyn PhysicalExpr>) -> String {
-    cleaned(&expr.to_string())
 }
 
 /// The engine numbers columns: `x@0` is `x` to everybody else.
