@@ -5,22 +5,24 @@
 //! a join would trust the wrong one. What this deliberately does not do: decide when order is worth the merge (the rule in
 //! `ordered_scan` does).
 
+use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::cmp::{gt_eq, lt};
-use arrow::compute::{SortColumn, SortOptions, concat, concat_batches, lexsort_to_indices, sort_to_indices, take};
-use arrow::datatypes::UInt64Type;
+use arrow::compute::{SortOptions, concat, sort_to_indices, take};
+use arrow::datatypes::{SchemaRef, UInt64Type};
 use datafusion::common::{Result, ScalarValue, SplitPoint};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr, RangePartitioning};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::TryStreamExt;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 
 use super::PartSource;
 use super::prune::Slice;
@@ -109,10 +111,13 @@ impl Ordered {
             }
         }
         let slices = clip.slices(scan, &self.loose)?;
-        if !slices.is_empty() {
-            let rows = ScanStream::new(scan.clone(), partition, Feed::List(slices.into()), clip);
-            streams.push(sorted(Box::pin(rows), ordering.clone()));
+        let sorts = !slices.is_empty();
+        if sorts {
+            let loose = Loose { scan: scan.clone(), partition, slices, clip };
+            streams.push(loose.sorted(ordering.clone(), context)?);
         }
+        // Beside a sort, which takes what it is left, the merge has a share of its own.
+        let consumer = MemoryConsumer::new("OrderedScan").with_can_spill(sorts);
         match streams.len() {
             0 => {
                 let none = ScanStream::new(scan.clone(), partition, Feed::List(Vec::new().into()), Clip::default());
@@ -126,7 +131,7 @@ impl Ordered {
                 // The figures are those of the streams below.
                 .with_metrics(BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), partition))
                 .with_batch_size(context.session_config().batch_size())
-                .with_reservation(MemoryConsumer::new("OrderedScan").register(context.memory_pool()))
+                .with_reservation(consumer.register(context.memory_pool()))
                 .with_round_robin_tie_breaker(false)
                 .build(),
         }
@@ -219,25 +224,38 @@ fn chains(scan: &PartSource, leading: usize, sorted: Vec<usize>) -> Vec<Vec<usiz
     chains.into_iter().map(|(_, chain)| chain).collect()
 }
 
-/// Reads a stream to its end and gives its rows in order.
-fn sorted(rows: SendableRecordBatchStream, ordering: LexOrdering) -> SendableRecordBatchStream {
-    let schema = rows.schema();
-    let result_schema = Arc::clone(&schema);
-    let stream = futures::stream::once(async move {
-        let batches: Vec<RecordBatch> = rows.try_collect().await?;
-        let all = concat_batches(&schema, &batches)?;
-        let columns = ordering
-            .iter()
-            .map(|sort| {
-                let values = sort.expr.evaluate(&all)?.into_array(all.num_rows())?;
-                Ok(SortColumn { values, options: Some(sort.options) })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let order = lexsort_to_indices(&columns, None)?;
-        let columns = all.columns().iter().map(|column| Ok(take(column, &order, None)?));
-        Ok(RecordBatch::try_new(schema, columns.collect::<Result<Vec<_>>>()?)?)
-    });
-    Box::pin(RecordBatchStreamAdapter::new(result_schema, stream))
+/// The rows of one partition that are in no part, as they come.
+struct Loose {
+    scan: PartSource,
+    partition: usize,
+    slices: Vec<Slice>,
+    clip: Clip,
+}
+
+impl Loose {
+    /// In order. The sort is paid for from the query pool, and spills.
+    fn sorted(self, ordering: LexOrdering, context: &Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let schema = Arc::clone(&self.scan.projected_schema);
+        let rows = StreamingTableExec::try_new(schema, vec![Arc::new(self)], None, [], false, None)?;
+        SortExec::new(ordering, Arc::new(rows)).execute(0, Arc::clone(context))
+    }
+}
+
+impl fmt::Debug for Loose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loose").field("partition", &self.partition).field("slices", &self.slices.len()).finish()
+    }
+}
+
+impl PartitionStream for Loose {
+    fn schema(&self) -> &SchemaRef {
+        &self.scan.projected_schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let feed = Feed::List(self.slices.clone().into());
+        Box::pin(ScanStream::new(self.scan.clone(), self.partition, feed, self.clip.clone()))
+    }
 }
 
 /// The range of one partition: from a value, below another. NULL is above every value.

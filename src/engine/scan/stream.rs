@@ -333,7 +333,9 @@ impl LatePruning {
         if changed || std::mem::take(&mut self.fresh) {
             let filters: Vec<_> = scan.late_filters().cloned().collect();
             self.pruner = Pruner::new(&filters, &scan.table.schema);
-            judges.iter_mut().for_each(Judge::reset);
+            // What was learnt of the conditions that stay is still true.
+            let late = judges.iter_mut().zip(scan.conjuncts.iter()).filter(|(_, conjunct)| conjunct.late);
+            late.for_each(|(judge, _)| judge.reset());
         }
         match &self.pruner {
             Some(pruner) => {

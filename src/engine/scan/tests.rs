@@ -6,20 +6,27 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray, UInt16Array,
     UInt32Array, UInt64Array,
 };
-use arrow::compute::{concat_batches, filter_record_batch, take, take_record_batch};
+use arrow::compute::{
+    LexicographicalComparator, SortColumn, concat_batches, filter_record_batch, take, take_record_batch,
+};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::stats::Precision;
-use datafusion::common::{Constraints, DFSchema, Result, ScalarValue};
+use datafusion::common::{Constraints, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::datasource::source::DataSource;
+use datafusion::execution::TaskContext;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{Expr, Operator, binary_expr, col, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::collect;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 use tributary_store::PRIVATE_SOURCES_FROM;
 
+use super::ordered::ORDER;
 use super::row_source::{GRANULE_ROWS, RowSource, Summary, Values, Zones};
 use super::{PartSource, ScanRequest, ScanTable};
 
@@ -336,25 +343,42 @@ fn predicate() -> impl Strategy<Value = Expr> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
 
     #[test]
     fn a_pruned_scan_gives_the_rows_of_a_full_one(
-        filters in prop::collection::vec(predicate(), 1..4),
+        // Making the data costs most, so many conditions are tried on it.
+        tries in prop::collection::vec(prop::collection::vec(predicate(), 1..4), 30),
         rows in (0usize..30_000, 0usize..3_000, 0usize..2_000),
         one_in in prop_oneof![Just(0u64), Just(2), Just(10), Just(5_000)],
         partitions in 1usize..4,
         seed in 0u64..1_000,
     ) {
         let (table, live) = table([rows.0, rows.1, rows.2], one_in, seed);
-        let filters: Vec<_> = filters.into_iter().map(|filter| physical(filter, &table.schema)).collect();
-        let mut expected = live;
-        for filter in &filters {
-            let passes = filter.evaluate(&expected).unwrap().into_array(expected.num_rows()).unwrap();
-            expected = filter_record_batch(&expected, passes.as_boolean()).unwrap();
+        let addr = table.addr.unwrap();
+        let addresses = |batches: &[RecordBatch], column: usize| {
+            let batches = batches.iter().map(|batch| batch.column(column).as_primitive::<UInt64Type>().values().to_vec());
+            let mut all: Vec<u64> = batches.flatten().collect();
+            all.sort_unstable();
+            all
+        };
+        for (index, filters) in tries.into_iter().enumerate() {
+            let filters: Vec<_> = filters.into_iter().map(|filter| physical(filter, &table.schema)).collect();
+            let mut expected = live.clone();
+            for filter in &filters {
+                let passes = filter.evaluate(&expected).unwrap().into_array(expected.num_rows()).unwrap();
+                expected = filter_record_batch(&expected, passes.as_boolean()).unwrap();
+            }
+            // Whole rows once, then only which rows they are.
+            let projection = (index > 0).then(|| vec![addr]);
+            let request = ScanRequest { filters, partitions, projection, ..ScanRequest::default() };
+            let got = run(&table, request);
+            if index == 0 {
+                prop_assert_eq!(sorted_rows(&got), sorted_rows(&[expected]));
+            } else {
+                prop_assert_eq!(addresses(&got, 0), addresses(&[expected], addr));
+            }
         }
-        let request = ScanRequest { filters, partitions, ..ScanRequest::default() };
-        prop_assert_eq!(sorted_rows(&run(&table, request)), sorted_rows(&[expected]));
     }
 }
 
@@ -479,4 +503,35 @@ fn addresses_name_source_and_row() {
         got.iter().flat_map(|batch| batch.column(0).as_primitive::<UInt64Type>().values().to_vec()).collect();
     let overlay = u64::from(PRIVATE_SOURCES_FROM) << 32;
     assert_eq!(all, [3 << 32, 3 << 32 | 1, 3 << 32 | 2, 7 << 32, 7 << 32 | 1, overlay]);
+}
+
+/// A context whose queries have so much memory, and may spill or not.
+fn context(memory: usize, mode: DiskManagerMode) -> Arc<TaskContext> {
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+        .build_arc();
+    let config = SessionConfig::new().with_sort_spill_reservation_bytes(memory / 4);
+    SessionContext::new_with_config_rt(config, runtime.unwrap()).task_ctx()
+}
+
+#[test]
+fn rows_that_an_ordered_scan_must_sort_are_paid_for_and_spill() {
+    let (table, live) = table([0, 100_000, 20_000], 9, 3);
+    let Some(mut table) = Arc::into_inner(table) else { panic!("the table is shared") };
+    table.order_by = vec![0, 2];
+    let request = ScanRequest { partitions: 1, ..ScanRequest::default() };
+    let scan = PartSource::try_new(Arc::new(table), request).unwrap().into_ordered(1).unwrap().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let run = |memory, mode| runtime.block_on(collect(scan.clone().into_exec(), context(memory, mode)));
+    let refused = run(8 << 20, DiskManagerMode::Disabled).unwrap_err();
+    assert!(matches!(refused.find_root(), DataFusionError::ResourcesExhausted(_)), "{refused}");
+    for memory in [8 << 20, 256 << 20] {
+        let rows =
+            concat_batches(&scan.table().schema, &run(memory, DiskManagerMode::OsTmpDirectory).unwrap()).unwrap();
+        assert_eq!(sorted_rows(std::slice::from_ref(&rows)), sorted_rows(std::slice::from_ref(&live)));
+        let keys = [0, 2].map(|column| SortColumn { values: Arc::clone(rows.column(column)), options: Some(ORDER) });
+        let compare = LexicographicalComparator::try_new(&keys).unwrap();
+        assert!((1..rows.num_rows()).all(|row| compare.compare(row - 1, row).is_le()), "{memory}");
+    }
 }
