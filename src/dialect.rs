@@ -11,6 +11,7 @@ mod expressions;
 mod fetch;
 pub mod forms;
 mod from_functions;
+pub mod locks;
 pub mod names;
 mod nesting;
 mod parse;

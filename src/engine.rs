@@ -24,6 +24,7 @@ mod notify;
 mod pg;
 mod planner;
 mod prepared;
+mod row_locks;
 mod row_stream;
 mod scan;
 mod sequences;
@@ -36,6 +37,7 @@ mod store_error;
 pub mod system;
 mod table;
 mod table_functions;
+mod table_locks;
 mod transaction;
 
 use std::collections::HashMap;
@@ -59,6 +61,7 @@ use dml::KeyTurns;
 use notify::Channels;
 use sequences::Sequences;
 use state_pool::{PooledState, StatePool};
+use table_locks::TableLocks;
 
 pub use activity::{Activity, CancelReason};
 pub use catalog::verifier::Verifier;
@@ -147,6 +150,7 @@ pub struct Engine {
     catalog: SharedCatalog,
     started_at: SystemTime,
     key_turns: KeyTurns,
+    table_locks: Arc<TableLocks>,
     tokens: idempotency::LastLook,
     sequences: Sequences,
 }
@@ -182,6 +186,7 @@ impl Engine {
             channels: Channels::default(),
             started_at: SystemTime::now(),
             key_turns: KeyTurns::default(),
+            table_locks: Arc::default(),
             tokens: idempotency::LastLook::default(),
             sequences: Sequences::default(),
         }))
@@ -268,6 +273,11 @@ impl Engine {
     /// The store below.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What LOCK TABLE has taken.
+    pub(in crate::engine) fn table_locks(&self) -> &Arc<TableLocks> {
+        &self.table_locks
     }
 
     /// The query pool.

@@ -130,6 +130,8 @@ pub struct Rewriter<'a> {
     serial: usize,
     /// Queries around the one in hand, itself included.
     depth: usize,
+    /// WITH queries in scope.
+    ctes: Vec<String>,
 }
 
 impl std::fmt::Debug for Rewriter<'_> {
@@ -157,6 +159,7 @@ impl<'a> Rewriter<'a> {
             relations: Vec::new(),
             serial: 0,
             depth: 0,
+            ctes: Vec::new(),
         }
     }
 
@@ -249,7 +252,13 @@ impl<'a> Rewriter<'a> {
     /// One query level.
     pub(super) fn query_at(&mut self, query: &mut Query, settle: bool) -> Result<(), PgError> {
         self.depth += 1;
-        let done = self.query_inside(query, settle);
+        let outer = self.ctes.len();
+        let locks = std::mem::take(&mut query.locks);
+        let done = super::locks::check(query, &locks, self.functions).and_then(|()| self.query_inside(query, settle));
+        if !locks.is_empty() {
+            super::locks::mark(&mut query.body, &locks, &self.ctes);
+        }
+        self.ctes.truncate(outer);
         self.depth -= 1;
         done
     }
@@ -264,6 +273,7 @@ impl<'a> Rewriter<'a> {
                 } else {
                     self.query_at(&mut cte.query, true)?;
                 }
+                self.ctes.push(name);
             }
         }
         if let (SetExpr::Select(select), Some(OrderBy { kind: OrderByKind::Expressions(keys), .. })) =
@@ -289,8 +299,7 @@ impl<'a> Rewriter<'a> {
     /// ORDER BY, LIMIT, FETCH, locks.
     fn tail(&mut self, query: &mut Query) -> Result<(), PgError> {
         if !query.locks.is_empty() {
-            return Err(unsupported("SELECT FOR UPDATE/SHARE")
-                .hint("Conflicting writes are detected at commit; leave the clause out."));
+            return Err(unsupported("FOR UPDATE/SHARE here"));
         }
         if let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by {
             self.sort_keys(keys)?;

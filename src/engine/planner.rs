@@ -22,6 +22,7 @@ use super::pg::{self, Parameters};
 use super::session_vars::SessionVars;
 use super::table::ReadRows;
 use super::{dml, system, table};
+use crate::dialect::locks::LOCKED;
 use crate::dialect::semantics::{Rewriter, SourceText};
 use crate::dialect::sqlparser::tokenizer::Location;
 use crate::dialect::{self, Ast, sqlparser};
@@ -55,6 +56,8 @@ pub(super) struct Planner<'a> {
     trusted: bool,
     /// Planning the query of a view: OIDs of what its names meant when it was made.
     bound: Vec<u32>,
+    /// Planning the query of a view whose rows are locked.
+    locking: bool,
     /// The table of a write, known under names that nobody else knows.
     target: Option<Arc<TableObject>>,
 }
@@ -86,6 +89,7 @@ impl<'a> Planner<'a> {
             relation_planners,
             trusted: false,
             bound: Vec::new(),
+            locking: false,
             target: None,
         }
     }
@@ -178,7 +182,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn view_source(&self, view: &ViewObject) -> Result<Arc<dyn TableSource>, PgError> {
+    fn view_source(&self, view: &ViewObject, locking: bool) -> Result<Arc<dyn TableSource>, PgError> {
         if self.depth >= VIEW_DEPTH_MAX {
             return Err(PgError::new(
                 tributary_pg::sqlstate::STATEMENT_TOO_COMPLEX,
@@ -200,6 +204,7 @@ impl<'a> Planner<'a> {
         let mut inner = Planner::with_parameters(self.state, &read_view, &view.query, Arc::clone(&self.parameters));
         inner.depth = self.depth + 1;
         inner.bound.clone_from(&view.depends_on);
+        inner.locking = locking;
         let statement = dialect::parse(&view.query)?.into_iter().next();
         let Some(Ast::Sql(query)) = statement.map(|statement| statement.ast) else {
             return Err(PgError::internal(format!("the text of view \"{}\" is no query", view.name)));
@@ -240,23 +245,37 @@ impl ContextProvider for Planner<'_> {
         {
             return source.map_err(external);
         }
-        let relation = self.relation(name.schema(), name.table()).map_err(external)?;
+        let (schema, marked) = match (name.catalog(), name.schema()) {
+            (Some(LOCKED), schema) => (schema, true),
+            (None, Some(LOCKED)) => (None, true),
+            (_, schema) => (schema, false),
+        };
+        let locks = marked || self.locking;
+        let relation = self.relation(schema, name.table()).map_err(external)?;
         let readable = |schema: u32, object: (&str, &str, u32, Option<&[String]>)| {
             let (catalog, user) = (&self.view.catalog, &self.view.vars.current_user);
+            let allowed = |right| rights::must_allow(catalog, user, right, object);
             rights::must_use_schema(catalog, user, schema)
-                .and_then(|()| rights::must_allow(catalog, user, 'r', object))
+                .and_then(|()| allowed('r'))
+                .and_then(|()| if locks { allowed('w') } else { Ok(()) })
                 .map_err(external)
         };
         match relation {
             Relation::Table(object) => {
                 readable(object.schema, ("table", &object.name, object.owner, object.acl.as_deref()))?;
-                table::source(&object, self.view)
+                // Rows of a temporary table are nobody else's.
+                let temporary = self.view.catalog.schema_name(object.schema) == self.view.vars.temporary_schema();
+                if locks && !temporary { table::locked_source(&object) } else { table::source(&object, self.view) }
             }
             Relation::View(object) => {
                 readable(object.schema, ("view", &object.name, object.owner, object.acl.as_deref()))?;
-                self.view_source(&object)
+                self.view_source(&object, locks)
             }
             Relation::Sequence(object) => {
+                if marked {
+                    let message = format!("cannot lock rows in sequence \"{}\"", object.name);
+                    return Err(external(PgError::new(tributary_pg::sqlstate::WRONG_OBJECT_TYPE, message)));
+                }
                 readable(object.schema, ("sequence", &object.name, object.owner, object.acl.as_deref()))?;
                 system::sequence_source(&object, self.view)
             }

@@ -47,6 +47,8 @@ use prune::{Pruner, Selected, Slice};
 use row_source::RowSource;
 use stream::{Feed, Queue, ScanStream};
 
+use crate::engine::row_locks::LockedRows;
+
 pub(crate) use key_lookup::ScanKey;
 pub(crate) use stored::StoredSource;
 
@@ -73,6 +75,8 @@ pub(crate) struct ScanTable {
     pub constraints: Constraints,
     /// Indexes by which rows can be looked up.
     pub keys: Vec<ScanKey>,
+    /// OID of the table, and who is told of the rows that are handed out.
+    pub locked: Option<(u32, LockedRows)>,
 }
 
 impl ScanTable {

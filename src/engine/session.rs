@@ -21,6 +21,7 @@ use super::named::{NamedObjects, PreparedEntry};
 use super::notify::{Mailbox, Notification};
 use super::planner::ReadView;
 use super::prepared::{Dependencies, Outcome, Portal, PortalState, Prepared};
+use super::row_locks::Locking;
 use super::sequences::SessionSequences;
 use super::session_vars::SessionVars;
 use super::settings::{REPORTED, Settings};
@@ -326,7 +327,7 @@ impl Session {
             "roaringbitmap.output_format",
         ];
         // Looked up before the settings are locked: both read them.
-        let path = Arc::from(self.lookup_path(&self.current_user()));
+        let path = Arc::from(self.search_path(&self.current_user()));
         let names = SessionNames { catalog: self.catalog(), path };
         let settings = self.settings();
         let mut style = TextStyle { reg_names: RegNamesHandle::new(Arc::new(names)), ..TextStyle::default() };
@@ -537,6 +538,7 @@ impl Session {
         let fresh = std::mem::take(&mut self.fresh_snapshot);
         let transaction = self.ensure_transaction();
         let newest = fresh && transaction.isolation <= Isolation::ReadCommitted;
+        transaction.tell_locked();
         let txn = transaction.store(engine.store());
         if newest {
             txn.refresh_snapshot();
@@ -546,8 +548,12 @@ impl Session {
 
     /// The view one statement reads.
     pub(super) fn read_view(&mut self) -> ReadView {
-        let read = self.ensure_transaction().read.clone();
-        let rows = ReadRows::of_transaction(self.store_transaction(), read);
+        let kept = !self.commits_alone();
+        let transaction = self.ensure_transaction();
+        let read = transaction.read.clone();
+        let rows = kept.then(|| transaction.locked.clone());
+        let locking = Locking { rows, read_only: transaction.read_only };
+        let rows = ReadRows::of_transaction(self.store_transaction(), read, locking);
         let transaction_started_at = self.transaction.as_ref().map_or_else(SystemTime::now, |t| t.started_at);
         let vars = self.vars(transaction_started_at);
         ReadView { catalog: self.catalog(), rows, search_path: vars.search_path.to_vec(), vars }
@@ -586,7 +592,8 @@ impl Session {
         }
     }
 
-    fn lookup_path(&self, current_user: &str) -> Vec<String> {
+    /// Schemas that a role of this name searches in this session.
+    pub(super) fn search_path(&self, current_user: &str) -> Vec<String> {
         let mut path = lookup_path(&self.settings().get("search_path").unwrap_or_default(), current_user);
         // Searched first unless named, whether or not the schema exists yet.
         let own = format!("{TEMPORARY_PREFIX}{}", self.backend.pid);
@@ -621,7 +628,7 @@ impl Session {
             engine: Some(Arc::clone(&self.engine)),
             backend: Some(Arc::clone(&self.backend)),
             session_user,
-            search_path: Arc::from(self.lookup_path(&current_user)),
+            search_path: Arc::from(self.search_path(&current_user)),
             catalog: self.catalog(),
             current_user,
             transaction_started_at,

@@ -6,6 +6,7 @@ mod create_as;
 pub(super) mod cursors;
 pub(super) mod ddl;
 mod listen;
+mod lock;
 pub(super) mod prepare;
 pub(super) mod query;
 mod row_work;
@@ -80,6 +81,7 @@ fn analyze_ast(session: &mut Session, statement: &Statement, declared: &[u32]) -
             | Sql::Deallocate { .. }
             | Sql::Declare { .. }
             | Sql::Close { .. }
+            | Sql::Lock(_)
             | Sql::LISTEN { .. }
             | Sql::UNLISTEN { .. }
             | Sql::NOTIFY { .. } => Ok(Analysis::utility()),
@@ -146,6 +148,7 @@ async fn run_ast(session: &mut Session, portal: &mut Portal, prepared: &Prepared
             Sql::Deallocate { name, .. } => prepare::deallocate(session, name),
             Sql::Declare { stmts } => cursors::declare(session, stmts, prepared).await,
             Sql::Close { cursor } => cursors::close(session, cursor),
+            Sql::Lock(lock) => lock::run(session, lock).await,
             Sql::LISTEN { channel } => listen::listen(session, channel),
             Sql::UNLISTEN { channel } => listen::unlisten(session, channel),
             Sql::NOTIFY { channel, payload } => listen::notify(session, channel, payload.as_deref()),

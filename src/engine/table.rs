@@ -21,11 +21,12 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableSource, T
 use datafusion::physical_plan::ExecutionPlan;
 use roaring::RoaringBitmap;
 use tributary_pg::error::PgError;
-use tributary_pg::types;
+use tributary_pg::{sqlstate, types};
 use tributary_store::{Column, Snapshot, Source, StoreError, TableLayout, Txn};
 
 use super::catalog::{ConstraintKind, IndexObject, TableObject, stored};
 use super::planner::ReadView;
+use super::row_locks::Locking;
 use super::scan::row_source::RowSource;
 use super::scan::{PartSource, ScanKey, ScanRequest, ScanTable, StoredSource};
 use super::store_error;
@@ -33,6 +34,11 @@ use super::store_error;
 /// A table in the planner.
 pub(super) fn source(table: &Arc<TableObject>, _view: &ReadView) -> Result<Arc<dyn TableSource>, PgError> {
     Ok(provider_as_source(Arc::new(StoreTable::new(table, false)?)))
+}
+
+/// The same for a query that locks its rows.
+pub(super) fn locked_source(table: &Arc<TableObject>) -> Result<Arc<dyn TableSource>, PgError> {
+    Ok(provider_as_source(Arc::new(StoreTable { locks: true, ..StoreTable::new(table, false)? })))
 }
 
 /// The same with the hidden row address: what a write reads.
@@ -83,6 +89,7 @@ pub(crate) struct ReadRows {
     snapshot: Option<Arc<Snapshot>>,
     own: Arc<BTreeMap<u32, OwnRows>>,
     read: TablesRead,
+    locking: Locking,
 }
 
 /// Tables a transaction has read: what SERIALIZABLE needs unchanged at its end.
@@ -108,7 +115,7 @@ impl TablesRead {
 
 impl ReadRows {
     /// What a transaction sees now.
-    pub(crate) fn of_transaction(txn: &Txn, read: TablesRead) -> Self {
+    pub(crate) fn of_transaction(txn: &Txn, read: TablesRead, locking: Locking) -> Self {
         let changed = txn.objects_overlay().map(|(oid, _)| oid);
         let tables = txn.tables_written().chain(changed);
         let own = tables.map(|oid| {
@@ -122,7 +129,7 @@ impl ReadRows {
             };
             (oid, rows)
         });
-        Self { own: Arc::new(own.collect()), snapshot: Some(Arc::clone(txn.snapshot())), read }
+        Self { own: Arc::new(own.collect()), snapshot: Some(Arc::clone(txn.snapshot())), read, locking }
     }
 
     /// The sources of a table, committed ones first.
@@ -189,6 +196,8 @@ pub(crate) struct StoreTable {
     schema: SchemaRef,
     /// Whether the row address is offered as the last column.
     addr: bool,
+    /// Whether the rows are to be locked.
+    locks: bool,
     constraints: Constraints,
 }
 
@@ -198,6 +207,7 @@ impl StoreTable {
         Ok(Self {
             schema: if addr { ScanTable::schema_with_addr(&schema) } else { schema },
             addr,
+            locks: false,
             constraints: keys_of(object),
             object: Arc::clone(object),
         })
@@ -229,6 +239,11 @@ impl StoreTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = state.config().options().extensions.get::<ReadRows>().cloned().unwrap_or_default();
         rows.read.note(self.object.oid);
+        if self.locks && rows.locking.read_only {
+            let message = "cannot execute SELECT FOR UPDATE in a read-only transaction";
+            let error = PgError::new(sqlstate::READ_ONLY_SQL_TRANSACTION, message);
+            return Err(DataFusionError::External(Box::new(error)));
+        }
         let stored = rows.stored(&self.object).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let table = ScanTable {
             name: self.object.name.clone(),
@@ -238,6 +253,7 @@ impl StoreTable {
             schema: Arc::clone(&self.schema),
             order_by: self.order_by(),
             constraints: self.constraints.clone(),
+            locked: rows.locking.rows.filter(|_| self.locks).map(|rows| (self.object.oid, rows)),
         };
         let schema = DFSchema::try_from(Schema::clone(&self.schema))?;
         let filters = filters.iter().map(|filter| state.create_physical_expr(filter.clone(), &schema));

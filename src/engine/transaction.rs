@@ -10,8 +10,10 @@ use tributary_pg::sqlstate;
 use tributary_store::Txn;
 
 use super::catalog::shared::CatalogChanges;
+use super::row_locks::LockedRows;
 use super::settings::SettingsMark;
 use super::table::TablesRead;
+use super::table_locks::TableLock;
 
 /// The letter of ReadyForQuery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,8 @@ pub(super) struct Savepoint {
     /// LISTEN and NOTIFY so far.
     pub messages: usize,
     pub catalog: Option<CatalogChanges>,
+    /// Locks of tables so far.
+    pub table_locks: usize,
     /// Mark in the store's transaction, `None` if that had not begun.
     pub store: Option<tributary_store::Mark>,
 }
@@ -98,6 +102,10 @@ pub(super) struct Transaction {
     pub store: Option<Txn>,
     /// What it has read.
     pub read: TablesRead,
+    /// Rows it has locked since the store was last told.
+    pub locked: LockedRows,
+    /// What LOCK TABLE took, in order.
+    pub table_locks: Vec<TableLock>,
 }
 
 impl Transaction {
@@ -114,6 +122,8 @@ impl Transaction {
             catalog: None,
             store: None,
             read: TablesRead::default(),
+            locked: LockedRows::default(),
+            table_locks: Vec::new(),
         }
     }
 
@@ -125,6 +135,14 @@ impl Transaction {
             Isolation::Serializable => tributary_store::Isolation::Serializable,
         };
         self.store.get_or_insert_with(|| store.begin(isolation))
+    }
+
+    /// Tells the store of the rows locked so far.
+    pub(super) fn tell_locked(&mut self) {
+        match &mut self.store {
+            Some(txn) => self.locked.tell(txn),
+            None => self.locked.forget(),
+        }
     }
 
     pub(super) fn status(&self) -> TransactionStatus {

@@ -118,12 +118,27 @@ pub(crate) struct WriteSet {
     /// Tables that must be unchanged at commit, whatever the level.
     pub(crate) tables_held: BTreeMap<Oid, Seq>,
     pub(crate) spaces_read: BTreeMap<Space, Seq>,
+    /// Committed rows that must not be deleted before the commit, by table and source.
+    pub(crate) rows_locked: BTreeMap<Oid, BTreeMap<u32, Arc<RoaringBitmap>>>,
     next_private: u32,
 }
 
 impl WriteSet {
-    /// Maps deletes to where their rows are in a newer snapshot.
-    fn forward_deletes(&mut self, relocations: &Relocations, snapshot: &Snapshot) {
+    /// Maps deletes and locks to where their rows are in a newer snapshot.
+    fn forward(&mut self, relocations: &Relocations, snapshot: &Snapshot) {
+        for (oid, sources) in &mut self.rows_locked {
+            let Some(state) = snapshot.table(*oid) else { continue };
+            let gone: Vec<u32> = sources.keys().copied().filter(|n| state.source(*n).is_none()).collect();
+            for number in gone {
+                let forward = sources.get(&number).and_then(|rows| relocations.forward(*oid, state, number, rows));
+                // What is gone altogether stays: the commit finds the source missing and answers 40001.
+                let Some(moved) = forward else { continue };
+                sources.remove(&number);
+                for (source, rows) in moved {
+                    *Arc::make_mut(sources.entry(source).or_default()) |= rows;
+                }
+            }
+        }
         for (oid, table) in &mut self.tables {
             let Some(state) = snapshot.table(*oid) else { continue };
             let gone: Vec<u32> = table.deletes.keys().copied().filter(|n| state.source(*n).is_none()).collect();
@@ -237,7 +252,7 @@ impl Txn {
         let snapshot = self.shared.published.load_full();
         // What a savepoint brings back must name sources of the new snapshot too: the maps may be gone by then.
         for writes in self.marks.iter_mut().chain([&mut self.writes]) {
-            writes.forward_deletes(&self.shared.relocations, &snapshot);
+            writes.forward(&self.shared.relocations, &snapshot);
         }
         self.snapshot = snapshot;
         self.shared.open_txns.leave(std::mem::replace(&mut self.registered, registered));
@@ -487,6 +502,20 @@ impl Txn {
             let seq = self.snapshot.seq;
             self.writes.tables_held.entry(table).or_insert(seq);
         }
+    }
+
+    /// Requires at commit, at any level, that nobody else has deleted or replaced these rows since the snapshot they were
+    /// read in. Own rows are nobody else's.
+    pub fn lock_rows(&mut self, table: Oid, source: u32, rows: &RoaringBitmap) {
+        if source < PRIVATE_SOURCES_FROM && !rows.is_empty() {
+            let sources = self.writes.rows_locked.entry(table).or_default();
+            *Arc::make_mut(sources.entry(source).or_default()) |= rows;
+        }
+    }
+
+    /// 40001 if a row that was locked has been deleted or replaced by now: for a transaction that ends without writes.
+    pub fn check_locked(&self) -> Result<()> {
+        crate::validate::check_locked(&self.shared, &self.writes, &self.shared.published.load())
     }
 
     /// Notes that a key space was read, as [`Txn::note_read`].

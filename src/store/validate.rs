@@ -17,7 +17,7 @@ use crate::prepare::{Prepared, PreparedTable};
 use crate::snapshot::{Snapshot, Space, TableState, Value};
 use crate::source::{PRIVATE_SOURCES_FROM, Source};
 use crate::store::Shared;
-use crate::txn::{Expect, Isolation, ObjectWrite};
+use crate::txn::{Expect, Isolation, ObjectWrite, WriteSet};
 use crate::{Oid, ipc};
 
 const SCHEMA_CHANGE: &str = "schema change";
@@ -34,6 +34,7 @@ pub(crate) fn validate(shared: &Shared, prepared: &Prepared, state: &Snapshot) -
     if prepared.txn.writes.tables_held.iter().any(changed) {
         return Err(StoreError::conflict(UPDATE));
     }
+    check_locked(shared, &prepared.txn.writes, state)?;
     let mut ops = Vec::new();
     for (oid, write) in &prepared.txn.writes.objects {
         ops.push(Op::Ddl { oid: *oid, object: write.object.clone() });
@@ -100,6 +101,30 @@ fn check_puts(prepared: &Prepared, state: &Snapshot) -> Result<()> {
         };
         if !holds {
             return Err(StoreError::conflict(UPDATE));
+        }
+    }
+    Ok(())
+}
+
+/// No locked row may be deleted, wherever it is now.
+pub(crate) fn check_locked(shared: &Shared, writes: &WriteSet, state: &Snapshot) -> Result<()> {
+    let conflict = || StoreError::conflict(UPDATE);
+    for (oid, sources) in &writes.rows_locked {
+        let table = state.table(*oid).ok_or_else(conflict)?;
+        let untouched = |source: u32, rows: &RoaringBitmap| match table.source(source).map(|source| source.deletes()) {
+            Some(deleted) => deleted.is_none_or(|deleted| deleted.is_disjoint(rows)),
+            None => false,
+        };
+        for (source, rows) in sources {
+            let held = if table.source(*source).is_some() {
+                untouched(*source, rows)
+            } else {
+                let forward = shared.relocations.forward(*oid, table, *source, rows);
+                forward.is_some_and(|moved| moved.iter().all(|(source, rows)| untouched(*source, rows)))
+            };
+            if !held {
+                return Err(conflict());
+            }
         }
     }
     Ok(())

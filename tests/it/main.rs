@@ -18,6 +18,7 @@ mod hostile;
 mod idempotency;
 mod isolation;
 mod keys;
+mod locks;
 mod oracle;
 mod ordered;
 mod power_cut;

@@ -16,7 +16,11 @@ const FILTER_KEEPS: f64 = 0.2;
 /// Statistics of the projected columns over all partitions.
 pub(super) fn of_scan(scan: &PartSource) -> Result<Statistics> {
     let filtered = !scan.conjuncts.is_empty();
-    let exact = !filtered && scan.fetch.is_none() && scan.slices.len() == scan.selected.granules_total;
+    // Rows that are to be locked must be read.
+    let exact = !filtered
+        && scan.table.locked.is_none()
+        && scan.fetch.is_none()
+        && scan.slices.len() == scan.selected.granules_total;
     let mut statistics = Statistics::new_unknown(&scan.projected_schema);
     let live = live_row_count(&scan.table);
     let read: usize = scan.slices.iter().map(|slice| slice.rows as usize).sum();

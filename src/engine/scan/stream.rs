@@ -214,6 +214,7 @@ impl ScanStream {
             return Ok(());
         }
         self.rows_left -= count;
+        self.note_locked(slice, selection, count);
         let projection = Arc::clone(&self.scan.projection);
         if projection.is_empty() {
             self.bare_rows += count;
@@ -243,6 +244,20 @@ impl ScanStream {
             batch = batch.slice(0, count);
         }
         self.push(batch)
+    }
+
+    /// Tells who locks the rows which ones are handed out.
+    fn note_locked(&self, slice: Slice, selection: &Selection, count: usize) {
+        let Some((table, locked)) = &self.scan.table.locked else { return };
+        let source = self.scan.table.sources[slice.source as usize].as_ref();
+        // A source holds fewer than 2^32 rows.
+        let first = source.chunk(slice.chunk as usize).0 as u32 + slice.first;
+        match selection {
+            Selection::Some(mask, _) => {
+                locked.note(*table, source.number(), mask.set_indices().take(count).map(|row| first + row as u32));
+            }
+            _ => locked.note(*table, source.number(), first..first + count as u32),
+        }
     }
 
     fn push(&mut self, batch: RecordBatch) -> Result<()> {

@@ -266,6 +266,7 @@ fn table(rows: [usize; 3], one_in: u64, seed: u64) -> (Arc<ScanTable>, RecordBat
             order_by: vec![],
             constraints: Constraints::default(),
             keys: vec![],
+            locked: None,
         }),
         live,
     )
@@ -422,6 +423,7 @@ fn pruning_counts_parts_and_granules() {
         order_by: vec![],
         constraints: Constraints::default(),
         keys: vec![],
+        locked: None,
     };
     let table = Arc::new(table);
     for (filter, parts, granules) in [
@@ -488,6 +490,7 @@ fn a_condition_never_sees_rows_that_failed_an_earlier_one_or_are_deleted() {
             order_by: vec![],
             constraints: Constraints::default(),
             keys: vec![],
+            locked: None,
         };
         let got = run(&Arc::new(table), ScanRequest { filters, partitions: 1, ..ScanRequest::default() });
         assert_eq!(got.iter().map(RecordBatch::num_rows).sum::<usize>(), expected);

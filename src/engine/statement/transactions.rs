@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::engine::dml::keys::commit_error;
 use crate::engine::prepared::Outcome;
 use crate::engine::session::Session;
+use crate::engine::store_error::store_error;
 use crate::engine::transaction::{Isolation, Savepoint, Transaction, TransactionStatus, needs_block};
 
 /// Opens a transaction with the session's default modes.
@@ -69,7 +70,12 @@ pub(in crate::engine) async fn commit(session: &mut Session) -> Result<(), PgErr
 /// Hands the work to the store and waits. Not under the statement's token: once handed over, a commit is waited for, so
 /// that its outcome is known.
 async fn make_durable(engine: &Engine, transaction: &mut Transaction) -> Result<(), PgError> {
-    let Some(mut txn) = transaction.store.take().filter(Txn::has_writes) else { return Ok(()) };
+    transaction.tell_locked();
+    let Some(mut txn) = transaction.store.take() else { return Ok(()) };
+    if !txn.has_writes() {
+        // A statement alone has told its rows already.
+        return if transaction.block { txn.check_locked().map_err(store_error) } else { Ok(()) };
+    }
     if transaction.isolation == Isolation::Serializable {
         transaction.read.tell(&mut txn);
     }
@@ -265,9 +271,11 @@ pub(super) fn savepoint(session: &mut Session, name: &str) -> Result<Outcome, Pg
     let settings = session.settings().mark();
     let messages = session.mailbox().mark();
     let transaction = block(session, "SAVEPOINT")?;
+    transaction.tell_locked();
     let catalog = transaction.catalog.clone();
     let store = transaction.store.as_mut().map(Txn::savepoint);
-    transaction.savepoints.push(Savepoint { name: name.to_owned(), settings, messages, store, catalog });
+    let table_locks = transaction.table_locks.len();
+    transaction.savepoints.push(Savepoint { name: name.to_owned(), settings, messages, store, catalog, table_locks });
     Ok(Outcome::Done("SAVEPOINT".to_owned()))
 }
 
@@ -286,8 +294,10 @@ pub(super) fn release(session: &mut Session, name: &str) -> Result<Outcome, PgEr
 pub(super) fn roll_back_to(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
     let transaction = block(session, "ROLLBACK TO SAVEPOINT")?;
     let index = transaction.savepoint(name)?;
+    transaction.tell_locked();
     transaction.savepoints.truncate(index + 1);
     transaction.failed = false;
+    transaction.table_locks.truncate(transaction.savepoints[index].table_locks);
     transaction.catalog.clone_from(&transaction.savepoints[index].catalog);
     match (transaction.savepoints[index].store, transaction.store.as_mut()) {
         (Some(mark), Some(txn)) => {
