@@ -15,6 +15,7 @@ mod dml;
 mod explain;
 mod few_rows;
 mod files;
+mod filters;
 mod foreign;
 mod give_way;
 mod idempotency;
@@ -385,8 +386,10 @@ fn write_first_objects(store: &Store, config: &EngineConfig) -> Result<(), PgErr
 /// DataFusion's rules, or the needed ones of them; each stops with its statement.
 fn logical_rules(optimizer: bool) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let rules = if optimizer { Optimizer::new().rules } else { needed_rules() };
+    let safe: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(filters::SafePushDown::default());
     rules
         .into_iter()
+        .map(|rule| if rule.name() == safe.name() { Arc::clone(&safe) } else { rule })
         .map(|rule| Arc::new(give_way::StoppableRule(rule)) as Arc<dyn OptimizerRule + Send + Sync>)
         .collect()
 }
