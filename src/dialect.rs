@@ -11,6 +11,7 @@ mod expressions;
 mod fetch;
 pub mod forms;
 mod from_functions;
+mod joins;
 pub mod locks;
 pub mod names;
 mod nesting;

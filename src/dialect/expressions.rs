@@ -65,6 +65,9 @@ impl Rewriter<'_> {
         match expr {
             Expr::Identifier(ident) => Ok(match self.keyword_function(&ident, position) {
                 Some(called) => called,
+                None if self.merged.contains(&folded(&ident)) => {
+                    form(Kind::Merged, &folded(&ident), position, null(), null())
+                }
                 None if self.names_relation(&ident) => self.whole_row(&ident, position),
                 None => Expr::Identifier(ident),
             }),

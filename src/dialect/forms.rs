@@ -68,6 +68,8 @@ pub enum Kind {
     Limit,
     /// A name that is a column, or else the whole row of the relation so called.
     WholeRow,
+    /// A column that USING made of two; the name is its.
+    Merged,
     /// IS NULL of a whole row; name `not null` for IS NOT NULL.
     RowTest,
     /// Values out of the list of a set-returning function: they get the type the list forgets.
@@ -76,7 +78,7 @@ pub enum Kind {
     Aggregated,
 }
 
-const KINDS: [(Kind, &str); 27] = [
+const KINDS: [(Kind, &str); 28] = [
     (Kind::String, "string"),
     (Kind::Number, "number"),
     (Kind::Bits, "bits"),
@@ -101,6 +103,7 @@ const KINDS: [(Kind, &str); 27] = [
     (Kind::Output, "output"),
     (Kind::Limit, "limit"),
     (Kind::WholeRow, "wholerow"),
+    (Kind::Merged, "merged"),
     (Kind::RowTest, "rowtest"),
     (Kind::Unnested, "unnested"),
     (Kind::Aggregated, "aggregated"),

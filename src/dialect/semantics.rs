@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use super::sqlparser::ast::helpers::attached_token::AttachedToken;
 use super::sqlparser::ast::{
     Distinct, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, GroupByWithModifier, Ident,
-    JoinConstraint, JoinOperator, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, Offset, OrderBy,
-    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement,
-    TableAlias, TableFactor, TableWithJoins, Value, Values, WildcardAdditionalOptions, WindowSpec,
+    LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, Offset, OrderBy, OrderByExpr, OrderByKind, Query, Select,
+    SelectFlavor, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableAlias, TableFactor, TableWithJoins,
+    Value, Values, WildcardAdditionalOptions, WindowSpec,
 };
 use super::sqlparser::tokenizer::Location;
 use tributary_pg::error::PgError;
@@ -117,6 +117,8 @@ pub struct Rewriter<'a> {
     pub(super) functions: &'a dyn Functions,
     /// Whether the expression stands where EXISTS and IN (subquery) filter rows.
     pub(super) filtering: bool,
+    /// Columns of USING, while in WHERE of their query.
+    pub(super) merged: Vec<String>,
     /// Whether no NOT stands between here and the filter: NULL and false are then the same.
     pub(super) positive: bool,
     /// Whether set-returning functions may stand here.
@@ -152,6 +154,7 @@ impl<'a> Rewriter<'a> {
             source,
             functions,
             filtering: false,
+            merged: Vec::new(),
             positive: true,
             sets_allowed: false,
             sorting: false,
@@ -416,9 +419,9 @@ impl<'a> Rewriter<'a> {
     fn select(&mut self, select: &mut Select, settle: bool) -> Result<(), PgError> {
         super::rows::add_system_columns(select);
         let names = super::rows::relation_names(&select.from);
-        let outer = std::mem::replace(&mut self.relations, names);
+        let outer = (std::mem::replace(&mut self.relations, names), std::mem::take(&mut self.merged));
         let done = self.select_inside(select, settle);
-        self.relations = outer;
+        (self.relations, self.merged) = outer;
         done
     }
 
@@ -427,7 +430,10 @@ impl<'a> Rewriter<'a> {
             self.from(from)?;
         }
         if let Some(selection) = &mut select.selection {
+            // Elsewhere the engine finds out by itself that the two columns are one.
+            self.merged = super::joins::merged(&select.from);
             self.condition(selection, "WHERE")?;
+            self.merged.clear();
         }
         match &mut select.group_by {
             GroupByExpr::Expressions(keys, modifiers) => {
@@ -570,17 +576,7 @@ impl<'a> Rewriter<'a> {
         self.factor(&mut from.relation)?;
         for join in &mut from.joins {
             self.factor(&mut join.relation)?;
-            let constraint = match &mut join.join_operator {
-                JoinOperator::Join(c)
-                | JoinOperator::Inner(c)
-                | JoinOperator::Left(c)
-                | JoinOperator::LeftOuter(c)
-                | JoinOperator::Right(c)
-                | JoinOperator::RightOuter(c)
-                | JoinOperator::FullOuter(c) => c,
-                _ => continue,
-            };
-            if let JoinConstraint::On(condition) = constraint {
+            if let Some(condition) = super::joins::condition(&mut join.join_operator)? {
                 self.condition(condition, "JOIN/ON")?;
             }
         }

@@ -16,6 +16,7 @@ pub(super) mod constants;
 mod error;
 mod interval_order;
 mod kernels;
+mod multisets;
 mod operators;
 mod output;
 mod parameters;
@@ -77,6 +78,7 @@ pub(super) fn analyzer_rules(
 ) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     // Before type coercion, which refuses to look for window frames in intervals.
     defaults.insert(0, Arc::new(interval_order::IntervalOrder));
+    defaults.insert(0, Arc::new(multisets::Multisets));
     defaults
 }
 

@@ -153,7 +153,8 @@ fn the_unix_socket_knows_its_peer() {
     let ask = |user: &str| {
         let mut client = UnixStream::connect(&path).expect("connects");
         client.write_all(&startup(0x0003_0000, &[("user", user), ("database", "tributary")])).expect("sent");
-        client.write_all(&frame(b'X', b"")).expect("sent");
+        // Who is refused may be gone already; what he was told is still to be read.
+        client.write_all(&frame(b'X', b"")).ok();
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).expect("read");
         answer

@@ -1,19 +1,21 @@
 //! Intervals are sorted, grouped and told apart by length: a month is 30 days, a day is 24 hours.
 //!
 //! The engine compares them field by field, so a rule over the planned query puts the key of an interval where one sorts,
-//! groups or is made distinct; comparisons have got it while planning. A group shows one of the intervals that fell into
-//! it, as in PostgreSQL.
+//! groups, joins or is made distinct; comparisons have got it while planning. A group shows one of the intervals that fell
+//! into it, as in PostgreSQL. Where no key can be put, an interval is refused: inside rows and arrays that are sorted,
+//! grouped or joined by, as a distinct argument of a sum, and in a recursive UNION.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result as EngineResult};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result as EngineResult};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
-use datafusion::logical_expr::expr::{AggregateFunction, Sort as SortKey, WindowFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, Case, Sort as SortKey, WindowFunction};
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, DistinctOn, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Sort, Window,
+    Aggregate, Distinct, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Sort, Window,
 };
 use datafusion::optimizer::AnalyzerRule;
 use tributary_pg::PgError;
@@ -21,6 +23,9 @@ use tributary_pg::PgError;
 use super::kernels;
 use super::signatures::oid;
 use super::typed::Typed;
+
+/// Name of the function that gives an interval's key.
+const KEY: &str = "interval_key";
 
 /// The rule.
 #[derive(Debug)]
@@ -37,23 +42,60 @@ impl AnalyzerRule for IntervalOrder {
             LogicalPlan::Window(window) => windowed(window),
             LogicalPlan::Aggregate(aggregate) => grouped(aggregate),
             LogicalPlan::Distinct(distinct) => made_distinct(distinct),
+            LogicalPlan::Join(join) => joined(join),
+            LogicalPlan::RecursiveQuery(query) if query.is_distinct => {
+                let schema = query.static_term.schema();
+                match schema.fields().iter().any(|field| is_span(field.data_type()) || holds_span(field.data_type())) {
+                    true => Err(unsupported("a recursive UNION of intervals is not supported")),
+                    false => Ok(Transformed::no(LogicalPlan::RecursiveQuery(query))),
+                }
+            }
             other => Ok(Transformed::no(other)),
         })
         .map(|done| done.data)
     }
 }
 
-fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
-    expr.get_type(schema).is_ok_and(|of| of == DataType::Interval(IntervalUnit::MonthDayNano))
+fn is_span(of: &DataType) -> bool {
+    *of == DataType::Interval(IntervalUnit::MonthDayNano)
+}
+
+/// Whether there are intervals inside.
+fn holds_span(of: &DataType) -> bool {
+    match of {
+        DataType::List(item) => is_span(item.data_type()) || holds_span(item.data_type()),
+        DataType::Struct(fields) => {
+            fields.iter().any(|field| is_span(field.data_type()) || holds_span(field.data_type()))
+        }
+        _ => false,
+    }
+}
+
+/// Whether an expression that is about to be compared is an interval without its key. Values around intervals are refused.
+fn is_interval(expr: &Expr, schema: &DFSchema) -> EngineResult<bool> {
+    match expr {
+        Expr::ScalarFunction(call) if call.name() == KEY => return Ok(false),
+        Expr::Alias(alias) => return is_interval(&alias.expr, schema),
+        _ => {}
+    }
+    let Ok(of) = expr.get_type(schema) else { return Ok(false) };
+    if holds_span(&of) {
+        return Err(unsupported("sorting, grouping or joining by values that contain intervals is not supported"));
+    }
+    Ok(is_span(&of))
+}
+
+fn unsupported(message: &str) -> DataFusionError {
+    external(PgError::unsupported(message))
 }
 
 fn key(expr: Expr) -> EngineResult<Expr> {
-    let call = kernels::call("interval_key", vec![Typed::new(expr, oid::INTERVAL)], oid::INTERVAL);
+    let call = kernels::call(KEY, vec![Typed::new(expr, oid::INTERVAL)], oid::INTERVAL);
     call.map(|key| key.expr).map_err(external)
 }
 
-fn external(error: PgError) -> datafusion::common::DataFusionError {
-    datafusion::common::DataFusionError::External(Box::new(error))
+fn external(error: PgError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// The length as a number: frames are found by arithmetic on it.
@@ -66,10 +108,16 @@ fn length(expr: Expr) -> EngineResult<Expr> {
 fn rekey(keys: &mut [SortKey], schema: &DFSchema) -> EngineResult<bool> {
     let mut found = false;
     for one in keys {
-        if is_interval(&one.expr, schema) {
-            one.expr = key(std::mem::take(&mut one.expr))?;
-            found = true;
-        }
+        found |= put_key(&mut one.expr, schema)?;
+    }
+    Ok(found)
+}
+
+/// Puts the key in the place of an interval; whether it was one.
+fn put_key(expr: &mut Expr, schema: &DFSchema) -> EngineResult<bool> {
+    let found = is_interval(expr, schema)?;
+    if found {
+        *expr = key(std::mem::take(expr))?;
     }
     Ok(found)
 }
@@ -103,16 +151,13 @@ fn windowed(window: Window) -> EngineResult<Transformed<LogicalPlan>> {
 fn rekey_window(call: &mut WindowFunction, schema: &DFSchema) -> EngineResult<bool> {
     let mut found = false;
     for one in &mut call.params.order_by {
-        if is_interval(&one.expr, schema) {
+        if is_interval(&one.expr, schema)? {
             one.expr = length(std::mem::take(&mut one.expr))?;
             found = true;
         }
     }
     for expr in &mut call.params.partition_by {
-        if is_interval(expr, schema) {
-            *expr = key(std::mem::take(expr))?;
-            found = true;
-        }
+        found |= put_key(expr, schema)?;
     }
     Ok(found)
 }
@@ -120,39 +165,88 @@ fn rekey_window(call: &mut WindowFunction, schema: &DFSchema) -> EngineResult<bo
 /// Groups by keys; the value shown is one of the group's.
 fn grouped(aggregate: Aggregate) -> EngineResult<Transformed<LogicalPlan>> {
     let schema = Arc::clone(aggregate.input.schema());
-    let counted = aggregate.aggr_expr.iter().any(|one| distinct_interval(one, &schema));
-    let by_interval = aggregate.group_expr.iter().any(|one| is_interval(one, &schema));
-    let sets = matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
-    if sets || !(counted || by_interval) {
-        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
-    }
-    let mut groups = Vec::with_capacity(aggregate.group_expr.len());
+    let mut found = false;
     let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
     for call in &aggregate.aggr_expr {
-        calls.push(if distinct_interval(call, &schema) { count_of_keys(call)? } else { call.clone() });
+        let keyed = call_of_keys(call, &schema)?;
+        found |= keyed.is_some();
+        calls.push(keyed.unwrap_or_else(|| call.clone()));
     }
-    let mut shown = Vec::with_capacity(groups.len());
-    for (index, expr) in aggregate.group_expr.iter().enumerate() {
-        if is_interval(expr, &schema) {
-            groups.push(key(expr.clone())?.alias(format!("\u{1}key{index}")));
+    let by: Vec<Expr> = grouping_set_to_exprlist(&aggregate.group_expr)?.into_iter().cloned().collect();
+    let mut spans = Vec::with_capacity(by.len());
+    for expr in &by {
+        spans.push(is_interval(expr, &schema)?);
+    }
+    if !found && !spans.contains(&true) {
+        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+    }
+    // The keys are columns of the input, so that grouping sets and grouping() can name them.
+    let mut input: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+    let mut keys = Vec::new();
+    let mut shown = Vec::with_capacity(by.len());
+    for (index, expr) in by.iter().enumerate() {
+        if spans[index] {
+            let key_name = format!("\u{1}key{index}");
+            input.push(key(expr.clone().unalias())?.alias(&key_name));
+            let column = Expr::Column(Column::new_unqualified(key_name));
             let name = format!("\u{1}group{index}");
-            calls.push(first_value_udaf().call(vec![expr.clone()]).alias(&name));
-            shown.push(Expr::Column(Column::new_unqualified(name)));
+            calls.push(first_value_udaf().call(vec![expr.clone().unalias()]).alias(&name));
+            // A set without this key shows none.
+            let one = Box::new(Expr::Column(Column::new_unqualified(name)));
+            let given = Box::new(Expr::IsNotNull(Box::new(column.clone())));
+            shown.push(Expr::Case(Case::new(None, vec![(given, one)], None)));
+            keys.push((expr.clone(), column));
         } else {
-            groups.push(expr.clone());
             let (relation, field) = aggregate.schema.qualified_field(index);
             shown.push(Expr::Column(Column::new(relation.cloned(), field.name())));
         }
     }
-    let from = groups.len();
-    for index in from..aggregate.schema.fields().len() {
+    let renamed_groups = renamed(shown, &aggregate.schema);
+    let first = aggregate.schema.fields().len() - aggregate.aggr_expr.len();
+    let results = (first..aggregate.schema.fields().len()).map(|index| {
         let (relation, field) = aggregate.schema.qualified_field(index);
-        shown.push(Expr::Column(Column::new(relation.cloned(), field.name())));
-    }
-    let shown = renamed(shown, &aggregate.schema);
-    let rebuilt =
-        LogicalPlanBuilder::from(aggregate.input.as_ref().clone()).aggregate(groups, calls)?.project(shown)?.build()?;
+        Expr::Column(Column::new(relation.cloned(), field.name()))
+    });
+    let shown: Vec<Expr> = renamed_groups.into_iter().chain(results).collect();
+    let in_keys = |expr: Expr| swapped(expr, &keys);
+    let groups = aggregate.group_expr.into_iter().map(in_keys).collect::<EngineResult<Vec<_>>>()?;
+    let calls = calls.into_iter().map(|call| of_grouping(call, &keys)).collect::<EngineResult<Vec<_>>>()?;
+    let rebuilt = LogicalPlanBuilder::from(aggregate.input.as_ref().clone())
+        .project(input)?
+        .aggregate(groups, calls)?
+        .project(shown)?
+        .build()?;
     Ok(Transformed::yes(rebuilt))
+}
+
+/// The expression with keys in the place of intervals that are grouped by.
+fn swapped(expr: Expr, keys: &[(Expr, Expr)]) -> EngineResult<Expr> {
+    let done = expr.transform_down(|one| match keys.iter().find(|(interval, _)| *interval == one) {
+        Some((_, key)) => Ok(Transformed::new(key.clone(), true, TreeNodeRecursion::Jump)),
+        None => Ok(Transformed::no(one)),
+    })?;
+    Ok(done.data)
+}
+
+/// grouping() names what is grouped by; every other call keeps its arguments.
+fn of_grouping(call: Expr, keys: &[(Expr, Expr)]) -> EngineResult<Expr> {
+    let inner = call.clone().unalias();
+    match &inner {
+        Expr::AggregateFunction(function) if function.func.name() == "grouping" => {
+            let name = call.schema_name().to_string();
+            Ok(swapped(inner, keys)?.alias(name))
+        }
+        _ => Ok(call),
+    }
+}
+
+/// Equality of joins: of USING and NATURAL, and of EXCEPT and INTERSECT, which the engine makes joins of.
+fn joined(mut join: Join) -> EngineResult<Transformed<LogicalPlan>> {
+    let mut found = false;
+    for (left, right) in &mut join.on {
+        found |= put_key(left, join.left.schema())? | put_key(right, join.right.schema())?;
+    }
+    Ok(Transformed::new_transformed(LogicalPlan::Join(join), found))
 }
 
 fn renamed(exprs: Vec<Expr>, schema: &DFSchema) -> Vec<Expr> {
@@ -169,29 +263,26 @@ fn renamed(exprs: Vec<Expr>, schema: &DFSchema) -> Vec<Expr> {
         .collect()
 }
 
-/// `count(DISTINCT interval)`.
-fn distinct_interval(expr: &Expr, schema: &DFSchema) -> bool {
-    match expr {
-        Expr::Alias(alias) => distinct_interval(&alias.expr, schema),
-        Expr::AggregateFunction(call) => {
-            call.func.name() == "count"
-                && call.params.distinct
-                && call.params.args.iter().any(|one| is_interval(one, schema))
+/// An aggregate call that sorts its rows, or counts distinct ones, by key; None where it needs none.
+fn call_of_keys(expr: &Expr, schema: &DFSchema) -> EngineResult<Option<Expr>> {
+    let Expr::AggregateFunction(call) = expr.clone().unalias() else { return Ok(None) };
+    let mut params = call.params;
+    let mut found = rekey(&mut params.order_by, schema)?;
+    let (name, distinct) = (call.func.name().to_owned(), params.distinct);
+    // The shortest and the longest are the same among distinct ones.
+    if distinct && !matches!(name.as_str(), "min_interval" | "max_interval") {
+        for argument in &mut params.args {
+            if is_interval(argument, schema)? && name != "count" {
+                return Err(unsupported("DISTINCT over intervals is supported for count, min and max only"));
+            }
+            found |= put_key(argument, schema)?;
         }
-        _ => false,
     }
-}
-
-fn count_of_keys(expr: &Expr) -> EngineResult<Expr> {
-    let name = expr.schema_name().to_string();
-    let inner = match expr {
-        Expr::Alias(alias) => alias.expr.as_ref(),
-        other => other,
-    };
-    let Expr::AggregateFunction(call) = inner else { return Ok(expr.clone()) };
-    let mut params = call.params.clone();
-    params.args = params.args.into_iter().map(key).collect::<EngineResult<_>>()?;
-    Ok(Expr::AggregateFunction(AggregateFunction { func: Arc::clone(&call.func), params }).alias(name))
+    if !found {
+        return Ok(None);
+    }
+    let keyed = Expr::AggregateFunction(AggregateFunction { func: call.func, params });
+    Ok(Some(keyed.alias(expr.schema_name().to_string())))
 }
 
 fn made_distinct(distinct: Distinct) -> EngineResult<Transformed<LogicalPlan>> {
@@ -199,7 +290,11 @@ fn made_distinct(distinct: Distinct) -> EngineResult<Transformed<LogicalPlan>> {
         Distinct::All(input) => {
             let schema = Arc::clone(input.schema());
             let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
-            if !columns.iter().any(|one| is_interval(one, &schema)) {
+            let mut found = false;
+            for column in &columns {
+                found |= is_interval(column, &schema)?;
+            }
+            if !found {
                 return Ok(Transformed::no(LogicalPlan::Distinct(Distinct::All(input))));
             }
             grouped(Aggregate::try_new(input, columns, Vec::new())?)
@@ -208,15 +303,11 @@ fn made_distinct(distinct: Distinct) -> EngineResult<Transformed<LogicalPlan>> {
             let schema = Arc::clone(on.input.schema());
             let mut found = false;
             for expr in &mut on.on_expr {
-                if is_interval(expr, &schema) {
-                    *expr = key(std::mem::take(expr))?;
-                    found = true;
-                }
+                found |= put_key(expr, &schema)?;
             }
             if let Some(keys) = &mut on.sort_expr {
                 found |= rekey(keys, &schema)?;
             }
-            let DistinctOn { .. } = on;
             Ok(Transformed::new_transformed(LogicalPlan::Distinct(Distinct::On(on)), found))
         }
     }

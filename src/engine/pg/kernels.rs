@@ -10,6 +10,7 @@ mod datetime;
 mod fields;
 mod identifiers;
 mod json;
+mod lengths;
 pub(super) mod numeric;
 mod patterns;
 mod regex;
@@ -85,6 +86,7 @@ fn find(code: &str) -> Option<Implementation> {
         .or_else(|| transcendental::find(code))
         .or_else(|| buckets::find(code))
         .or_else(|| uuids::find(code))
+        .or_else(|| lengths::find(code))
         .or_else(|| super::aggregates::find(code))
 }
 

@@ -206,6 +206,12 @@ pub(super) fn comparison_keys(scope: &Scope<'_>, left: Typed, right: Typed) -> R
             kernels::call("interval_key", vec![right], oid::INTERVAL)?,
         ));
     }
+    if a == b && element_of(a) == Some(oid::INTERVAL) {
+        return Ok((
+            kernels::call("interval_array_key", vec![left], a)?,
+            kernels::call("interval_array_key", vec![right], a)?,
+        ));
+    }
     if a == oid::JSONB && b == oid::JSONB {
         return Ok((
             kernels::call("jsonb_key", vec![left], oid::BYTEA)?,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
-use datafusion::logical_expr::{ColumnarValue, Expr, ExprSchemable, Volatility, lit};
+use datafusion::logical_expr::{ColumnarValue, Expr, Volatility, lit};
 use datafusion::scalar::ScalarValue;
 use tributary_pg::error::PgError;
 
@@ -30,7 +30,7 @@ pub(super) fn row(scope: &Scope<'_>, fields: Vec<(String, Expr)>) -> Result<Type
         .ok_or_else(|| PgError::internal("the engine has no function named_struct"))?;
     let mut told = Vec::with_capacity(fields.len());
     for (name, value) in &fields {
-        let (_, field) = value.to_field(scope.schema).map_err(super::map_error)?;
+        let field = scope.field(value)?;
         told.push(Field::new(name, field.data_type().clone(), true).with_metadata(type_keys(&field)));
     }
     let made = udf.call(fields.into_iter().flat_map(|(name, value)| [lit(name), value]).collect());

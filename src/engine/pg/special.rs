@@ -93,6 +93,9 @@ fn clock(code: &str, of: u32, arguments: &[Typed]) -> Result<Typed, PgError> {
 
 fn siblings(scope: &Scope<'_>, function: &str, shown: &str, arguments: Vec<Typed>) -> Result<Typed, PgError> {
     let (arguments, of) = scope.unify(arguments, shown)?;
+    if of.oid == oid::INTERVAL && function != "coalesce" {
+        return kernels::call(&format!("interval_{function}"), arguments, oid::INTERVAL);
+    }
     let udf = kernels::engine_function(function)
         .ok_or_else(|| PgError::internal(format!("the engine has no function {function}")))?;
     let decimals = arguments.first().map(kernels::numeric::precision_scale);
@@ -137,6 +140,15 @@ pub(super) fn row(scope: &Scope<'_>, values: Vec<Typed>) -> Result<Typed, PgErro
         return Err(PgError::unsupported("a row without fields is not supported"));
     }
     records::row(scope, fields)
+}
+
+/// A column of USING: the left side's, which is there whenever the row is.
+pub(super) fn merged_column(scope: &Scope<'_>, name: &str) -> Result<Typed, PgError> {
+    let column = match scope.schema.qualified_fields_with_unqualified_name(name).first() {
+        Some((relation, field)) => Column::new(relation.cloned(), field.name()),
+        None => Column::new_unqualified(name),
+    };
+    scope.typed(Expr::Column(column))
 }
 
 /// A name that is a column of the relations in sight, or else one of those relations: then the value is its row.

@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, Volatility};
 use datafusion::scalar::ScalarValue;
@@ -156,7 +157,7 @@ impl Scope<'_> {
             Expr::ScalarFunction(function) => Expr::ScalarFunction(self.system_call(function)?),
             other => other,
         };
-        let (_, typed_field) = expr.to_field(self.schema).map_err(super::map_error)?;
+        let typed_field = self.field(&expr)?;
         let of = of_field(&typed_field);
         let wanted = arrow_type(of).ok();
         let expr = match wanted {
@@ -168,6 +169,31 @@ impl Scope<'_> {
         };
         let decimals = super::kernels::numeric::shape_of(typed_field.data_type());
         Ok(Typed { expr, of, at: 0, decimals })
+    }
+
+    /// The field an expression gives. A name that USING made one of two columns has either's type here; the engine settles
+    /// which it is when the whole query is there, and refuses names of two columns that are not one.
+    pub fn field(&self, expr: &Expr) -> Result<FieldRef, PgError> {
+        let error = match expr.to_field(self.schema) {
+            Ok((_, field)) => return Ok(field),
+            Err(error) => error,
+        };
+        let settled = expr.clone().transform(|one| match &one {
+            Expr::Column(Column { relation: None, name, .. }) => {
+                Ok(match self.schema.qualified_fields_with_unqualified_name(name).as_slice() {
+                    [(relation, field), _, ..] => {
+                        Transformed::yes(Expr::Column(Column::new(relation.cloned(), field.name())))
+                    }
+                    _ => Transformed::no(one),
+                })
+            }
+            _ => Ok(Transformed::no(one)),
+        });
+        let settled = settled.map_err(super::map_error)?;
+        if !settled.transformed {
+            return Err(super::map_error(error));
+        }
+        settled.data.to_field(self.schema).map(|(_, field)| field).map_err(super::map_error)
     }
 
     /// A function of the system schemas takes values of any type: a bare parameter among them is text.
@@ -254,7 +280,7 @@ impl Scope<'_> {
         if seen.of == value.of {
             return Ok(value.expr);
         }
-        let (_, own) = value.expr.to_field(self.schema).map_err(super::map_error)?;
+        let own = self.field(&value.expr)?;
         let data_type = own.data_type().clone();
         // A cast whose target says nothing would keep the source's metadata.
         let mut keys = metadata(value.of);

@@ -1,5 +1,7 @@
 //! min, max, sum and avg of intervals: by length, as PostgreSQL compares them, and added field by field.
 
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -59,6 +61,14 @@ impl AggregateUDFImpl for Intervals {
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         Ok(Box::new(State { what: self.what, value: None, count: 0 }))
+    }
+
+    fn create_sliding_accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(match self.what {
+            What::Min => Box::new(Window { wanted: Ordering::Less, ..Window::default() }),
+            What::Max => Box::new(Window { wanted: Ordering::Greater, ..Window::default() }),
+            what => Box::new(State { what, value: None, count: 0 }),
+        })
     }
 
     fn state_fields(&self, arguments: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -136,5 +146,63 @@ impl Accumulator for State {
 
     fn size(&self) -> usize {
         size_of_val(self)
+    }
+}
+
+/// The shortest or longest of a window that moves on: those that no later one beats, in the order they came.
+#[derive(Debug)]
+struct Window {
+    wanted: Ordering,
+    /// Each with how many came before it. Invariant: the first is the answer.
+    left: VecDeque<(u64, IntervalMonthDayNano)>,
+    entered: u64,
+    gone: u64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { wanted: Ordering::Less, left: VecDeque::new(), entered: 0, gone: 0 }
+    }
+}
+
+impl Accumulator for Window {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for one in values[0].as_primitive::<IntervalMonthDayNanoType>().iter().flatten() {
+            // An equally long one that came before leaves earlier: the later one is shown, as PostgreSQL does.
+            while self.left.back().is_some_and(|(_, last)| interval::compare(*last, one) != self.wanted) {
+                self.left.pop_back();
+            }
+            self.left.push_back((self.entered, one));
+            self.entered += 1;
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.gone += (values[0].len() - values[0].null_count()) as u64;
+        while self.left.front().is_some_and(|(place, _)| *place < self.gone) {
+            self.left.pop_front();
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(ScalarValue::IntervalMonthDayNano(self.left.front().map(|(_, one)| *one)))
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        datafusion::common::internal_err!("a window's aggregate is not merged")
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        datafusion::common::internal_err!("a window's aggregate has no state to merge")
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.left.capacity() * size_of::<(u64, IntervalMonthDayNano)>()
     }
 }

@@ -22,6 +22,7 @@ use super::super::signatures::{element_of, oid};
 use super::super::typed::Typed;
 use super::super::types::{PgType, arrow_type, field_over};
 use super::Implementation;
+use super::lengths::by_length;
 use super::numeric::{Decimal, collect, value_at};
 
 /// Elements a generated set may have. Reason: the list is made in memory before its rows flow.
@@ -60,7 +61,8 @@ fn list_decimals(argument: &Typed) -> Option<(i32, i32)> {
     super::numeric::shape_of(&data_type)
 }
 
-fn first_like(arguments: &[Typed]) -> Result<Field, PgError> {
+/// The result has the first argument's list type.
+pub(super) fn first_like(arguments: &[Typed]) -> Result<Field, PgError> {
     like_argument(arguments, 0)
 }
 
@@ -264,8 +266,8 @@ fn same_as(list: &ArrayRef, one: &ArrayRef) -> Result<Vec<bool>, PgError> {
         return Ok((0..list.len()).map(|index| list.is_null(index)).collect());
     }
     let wanted = vec![0_u64; list.len()];
-    let repeated = take(&one, &UInt64Array::from(wanted), None).map_err(internal)?;
-    let same = cmp::eq(list, &repeated).map_err(internal)?;
+    let repeated = take(&by_length(&one), &UInt64Array::from(wanted), None).map_err(internal)?;
+    let same = cmp::eq(&by_length(list), &repeated).map_err(internal)?;
     Ok((0..list.len()).map(|index| !same.is_null(index) && same.value(index)).collect())
 }
 
@@ -519,12 +521,12 @@ fn quantified(
                 done.push(None);
                 continue;
             };
-            let list = flat(list);
+            let list = by_length(&flat(list));
             if list.is_empty() {
                 done.push(Some(all));
                 continue;
             }
-            let one = fitted(arrays[0].slice(row, 1), list.data_type())?;
+            let one = by_length(&fitted(arrays[0].slice(row, 1), list.data_type())?);
             let repeated = take(&one, &UInt64Array::from(vec![0_u64; list.len()]), None).map_err(internal)?;
             let tests = compare(&repeated, &list).map_err(internal)?;
             let decisive = tests.iter().any(|test| test == Some(!all));

@@ -342,9 +342,6 @@ fn spans(code: &str) -> Option<Implementation> {
             })
         }),
         "interval_um" => Implementation::strict(|call, values| one(interval::negate, call, values)),
-        "interval_key" => {
-            Implementation::strict(|call, values| one(|span| Ok(interval::canonical(span)), call, values))
-        }
         "interval_length" => Implementation::shaped(
             |call, values| {
                 over_arrays(call, values, |arrays, _| {
