@@ -8,6 +8,7 @@ mod calls;
 mod copy;
 mod create_words;
 mod expressions;
+mod external;
 mod fetch;
 pub mod forms;
 mod from_functions;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 pub use copy::{CopyPlace, CopyStatement, CopySubject};
 pub use create_words::{LikeClause, like_of, without_data};
 pub use datafusion::sql::sqlparser;
+pub use external::ExternalStatement;
 pub use parse::parse;
 pub use roles::{RoleOption, RoleStatement};
 pub use sequences::{IdentityChange, Qualified, SequenceChange, SequenceOptions, SequenceStatement};
@@ -101,6 +103,17 @@ pub enum OwnStatement {
         to: FetchTo,
         /// MOVE.
         moves: bool,
+    },
+    /// CREATE EXTERNAL TABLE.
+    External(Box<ExternalStatement>),
+    /// DROP FOREIGN TABLE.
+    DropExternal {
+        /// What to drop.
+        names: Vec<ast::ObjectName>,
+        /// IF EXISTS.
+        if_exists: bool,
+        /// CASCADE.
+        cascade: bool,
     },
     /// CREATE, ALTER, DROP ROLE, and membership.
     Role(RoleStatement),

@@ -13,6 +13,7 @@ mod constraints;
 mod copy;
 mod dml;
 mod explain;
+mod external;
 mod few_rows;
 mod files;
 mod filters;

@@ -83,61 +83,62 @@ pub(super) fn parse(tokens: &[&TokenWithSpan], text: &str) -> Result<Option<Copy
     Ok(Some(CopyStatement { subject, from, place, options, condition }))
 }
 
-struct Reader<'a> {
-    tokens: &'a [&'a TokenWithSpan],
-    at: usize,
-    text: &'a str,
+/// Takes a statement's tokens one after the other.
+pub(super) struct Reader<'a> {
+    pub(super) tokens: &'a [&'a TokenWithSpan],
+    pub(super) at: usize,
+    pub(super) text: &'a str,
 }
 
 impl Reader<'_> {
-    fn token(&self, ahead: usize) -> &Token {
+    pub(super) fn token(&self, ahead: usize) -> &Token {
         self.tokens.get(self.at + ahead).map_or(&Token::EOF, |token| &token.token)
     }
 
-    fn token_is(&self, ahead: usize, token: &Token) -> bool {
+    pub(super) fn token_is(&self, ahead: usize, token: &Token) -> bool {
         self.token(ahead) == token
     }
 
     /// The next word without quotes, upper case.
-    fn word(&self) -> String {
+    pub(super) fn word(&self) -> String {
         match self.token(0) {
             Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
             _ => String::new(),
         }
     }
 
-    fn word_is(&self, word: &str) -> bool {
+    pub(super) fn word_is(&self, word: &str) -> bool {
         self.word() == word
     }
 
-    fn take(&mut self, word: &str) -> bool {
+    pub(super) fn take(&mut self, word: &str) -> bool {
         let taken = self.word_is(word);
         self.at += usize::from(taken);
         taken
     }
 
-    fn take_token(&mut self, token: &Token) -> bool {
+    pub(super) fn take_token(&mut self, token: &Token) -> bool {
         let taken = self.token_is(0, token);
         self.at += usize::from(taken);
         taken
     }
 
-    fn expect(&mut self, token: &Token) -> Result<(), PgError> {
+    pub(super) fn expect(&mut self, token: &Token) -> Result<(), PgError> {
         if self.take_token(token) { Ok(()) } else { Err(self.unexpected()) }
     }
 
-    fn unexpected(&self) -> PgError {
+    pub(super) fn unexpected(&self) -> PgError {
         self.unexpected_at(self.at)
     }
 
-    fn unexpected_at(&self, at: usize) -> PgError {
+    pub(super) fn unexpected_at(&self, at: usize) -> PgError {
         match self.tokens.get(at) {
             Some(token) => unexpected(token, self.text),
             None => unexpected(&TokenWithSpan::new_eof(), self.text),
         }
     }
 
-    fn name(&mut self) -> Result<String, PgError> {
+    pub(super) fn name(&mut self) -> Result<String, PgError> {
         let name = match self.token(0) {
             Token::Word(word) if word.quote_style.is_some() => word.value.clone(),
             Token::Word(word) => word.value.to_lowercase(),
@@ -147,7 +148,7 @@ impl Reader<'_> {
         Ok(name)
     }
 
-    fn names(&mut self) -> Result<Vec<String>, PgError> {
+    pub(super) fn names(&mut self) -> Result<Vec<String>, PgError> {
         let mut names = vec![self.name()?];
         while self.take_token(&Token::Comma) {
             names.push(self.name()?);
@@ -155,7 +156,7 @@ impl Reader<'_> {
         Ok(names)
     }
 
-    fn string(&mut self) -> Result<String, PgError> {
+    pub(super) fn string(&mut self) -> Result<String, PgError> {
         let string = match self.token(0) {
             Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) => text.clone(),
             Token::DollarQuotedString(text) => text.value.clone(),
@@ -166,7 +167,7 @@ impl Reader<'_> {
     }
 
     /// Position of the next token, in characters of the statement, from 1.
-    fn position(&self) -> Option<usize> {
+    pub(super) fn position(&self) -> Option<usize> {
         let lines = LineIndex::new(self.text);
         let place = |token: &TokenWithSpan| lines.position(token.span.start);
         Some(place(self.tokens.get(self.at)?) - place(self.tokens.first()?) + 1)

@@ -107,6 +107,9 @@ fn own_statement(tokens: &[TokenWithSpan], text: &str) -> Result<Option<OwnState
     if let Some(statement) = super::upkeep::parse(&words, text)? {
         return Ok(Some(OwnStatement::Upkeep(statement)));
     }
+    if let Some(external) = super::external::parse(&words, text)? {
+        return Ok(Some(external));
+    }
     if let Some(fetch) = super::fetch::parse(&words, text)? {
         return Ok(Some(fetch));
     }

@@ -19,8 +19,8 @@ use tributary_pg::error::{PgError, nearest};
 use tributary_pg::sqlstate;
 
 pub use objects::{
-    ColumnObject, ConstraintKind, ConstraintObject, ForeignKey, IndexObject, Membership, RoleObject, SchemaObject,
-    SequenceObject, TableObject, ViewObject,
+    ColumnObject, ConstraintKind, ConstraintObject, ExternalObject, ForeignKey, IndexObject, Membership, RoleObject,
+    SchemaObject, SequenceObject, TableObject, ViewObject,
 };
 
 /// OIDs of PostgreSQL's own schemas and roles.
@@ -35,6 +35,10 @@ pub mod oid {
     pub const PG_TOAST: u32 = 99;
     /// The one database.
     pub const DATABASE: u32 = 5;
+    /// The server that external tables belong to in pg_foreign_server.
+    pub const FILES_SERVER: u32 = 8_130;
+    /// Its wrapper in pg_foreign_data_wrapper.
+    pub const FILES_WRAPPER: u32 = 8_131;
     /// Schema `tributary`: our functions and views.
     pub const TRIBUTARY: u32 = 8_100;
     /// The role made at first start.

@@ -287,6 +287,7 @@ pub(super) fn target(view: &ReadView, name: &ObjectName, right: char) -> Result<
     match view.catalog.resolve(&view.search_path, schema.as_deref(), &table)? {
         Relation::Table(object) => {
             rights::must_allow_on_table(&view.catalog, &view.vars.current_user, right, &object)?;
+            object.must_be_writable()?;
             Ok(object)
         }
         Relation::View(object) => {

@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
@@ -82,6 +83,16 @@ pub(super) fn place(path: &str, allowed: &[PathBuf]) -> PgResult<Place> {
 }
 
 impl Place {
+    /// The whole path, links resolved.
+    pub(super) fn path(&self) -> PathBuf {
+        self.root.join(&self.below)
+    }
+
+    /// As the statement has it.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
     /// The directory that holds it and its name there; no link is followed on the way.
     fn parent(&self) -> Result<(OwnedFd, &Path), Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -97,10 +108,31 @@ impl Place {
     }
 }
 
-/// A file that is read.
+/// A file that is read, and what it looked like when it was opened.
 #[derive(Debug)]
 pub(super) struct OpenedFile {
-    file: File,
+    /// Positioned at its start.
+    pub(super) file: File,
+    /// What it was.
+    pub(super) facts: Facts,
+}
+
+/// What tells one content of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// Bytes.
+    pub(super) size: u64,
+    /// Time of the last change, seconds and nanoseconds.
+    modified: (i64, i64),
+    inode: u64,
+}
+
+impl Facts {
+    /// Of an open file.
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Self { size: found.len(), modified: (found.mtime(), found.mtime_nsec()), inode: found.ino() })
+    }
 }
 
 /// Opens a file to read it; PostgreSQL's words when that fails.
@@ -127,7 +159,8 @@ pub(super) fn open(place: &Place) -> PgResult<OpenedFile> {
     if !found.is_file() {
         return Err(wrong_kind(format!("\"{}\" is not a regular file", place.shown)));
     }
-    Ok(OpenedFile { file })
+    let facts = Facts::of(&file).map_err(failed)?;
+    Ok(OpenedFile { file, facts })
 }
 
 impl OpenedFile {

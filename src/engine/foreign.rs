@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringViewArray};
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, IntervalUnit, TimeUnit};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, IntervalUnit, TimeUnit};
 use tributary_pg::error::{PgError, PgResult};
 use tributary_pg::style::TextStyle;
 use tributary_pg::text::{ColumnText, TextPrinter};
-use tributary_pg::types::{self, TypeKind, TypeRef};
+use tributary_pg::types::{self, TypeKind, TypeRef, oid};
 use tributary_pg::{InputBuilder, sqlstate, typmod};
 
 /// What a column becomes.
@@ -32,6 +32,24 @@ impl Wanted {
     pub(super) fn new(type_oid: u32, typmod: i32) -> PgResult<Self> {
         let ty = types::by_oid(type_oid).ok_or_else(|| types::missing_oid(type_oid))?;
         Ok(Self { ty, typmod, data_type: ty.arrow_type(typmod)? })
+    }
+}
+
+/// The type a column of a file gets when none is given. 0A000 for those that have none.
+pub(super) fn inferred(field: &Field) -> PgResult<(TypeRef, i32)> {
+    let unsupported = || {
+        let message =
+            format!("column \"{}\" has type {}, which has no PostgreSQL type", field.name(), field.data_type());
+        PgError::unsupported(message).hint("List the columns that are wanted, without this one.")
+    };
+    match field.data_type() {
+        DataType::UInt64 => Ok((types::known(oid::NUMERIC), typmod::numeric(20, 0))),
+        DataType::UInt32 => Ok((types::known(oid::INT8), -1)),
+        DataType::FixedSizeBinary(16) if field.extension_type_name() != Some("arrow.uuid") => {
+            Ok((types::known(oid::BYTEA), -1))
+        }
+        DataType::Struct(_) | DataType::Duration(_) => Err(unsupported()),
+        other => types::of_arrow(other).map_err(|_| unsupported()),
     }
 }
 
@@ -203,7 +221,6 @@ mod tests {
         TimestampNanosecondArray, UInt64Array,
     };
     use arrow::datatypes::Int8Type;
-    use tributary_pg::types::oid;
 
     fn shown(array: &ArrayRef, wanted: &Wanted) -> Result<Vec<Option<String>>, (usize, String)> {
         let made =

@@ -262,10 +262,11 @@ impl ContextProvider for Planner<'_> {
         };
         match relation {
             Relation::Table(object) => {
-                readable(object.schema, ("table", &object.name, object.owner, object.acl.as_deref()))?;
-                // Rows of a temporary table are nobody else's.
+                readable(object.schema, (object.kind_name(), &object.name, object.owner, object.acl.as_deref()))?;
+                // Rows of a temporary table are nobody else's, and those of files nobody's.
                 let temporary = self.view.catalog.schema_name(object.schema) == self.view.vars.temporary_schema();
-                if locks && !temporary { table::locked_source(&object) } else { table::source(&object, self.view) }
+                let locked = locks && !temporary && object.external.is_none();
+                if locked { table::locked_source(&object) } else { table::source(&object, self.view) }
             }
             Relation::View(object) => {
                 readable(object.schema, ("view", &object.name, object.owner, object.acl.as_deref()))?;

@@ -5,6 +5,7 @@
 mod create_as;
 pub(super) mod cursors;
 pub(super) mod ddl;
+mod external;
 mod listen;
 mod lock;
 pub(super) mod prepare;
@@ -171,6 +172,10 @@ async fn run_own(session: &mut Session, own: &OwnStatement) -> Result<Outcome, P
         OwnStatement::Reset(name) => settings::reset(session, name.as_deref()),
         OwnStatement::Role(statement) => ddl::run_role(session, statement),
         OwnStatement::Sequence(statement) => ddl::run_sequence(session, statement),
+        OwnStatement::External(create) => external::create(session, create),
+        OwnStatement::DropExternal { names, if_exists, cascade } => {
+            external::drop(session, names, *if_exists, *cascade)
+        }
         OwnStatement::Fetch { .. } => Err(PgError::internal("FETCH needs a portal")),
         OwnStatement::SetConstraints => Ok(Outcome::Done("SET CONSTRAINTS".to_owned())),
         OwnStatement::Empty => Ok(Outcome::Empty),

@@ -25,6 +25,7 @@ use tributary_pg::{sqlstate, types};
 use tributary_store::{Column, Snapshot, Source, StoreError, TableLayout, Txn};
 
 use super::catalog::{ConstraintKind, IndexObject, TableObject, stored};
+use super::external;
 use super::planner::ReadView;
 use super::row_locks::Locking;
 use super::scan::row_source::RowSource;
@@ -33,6 +34,9 @@ use super::store_error;
 
 /// A table in the planner.
 pub(super) fn source(table: &Arc<TableObject>, _view: &ReadView) -> Result<Arc<dyn TableSource>, PgError> {
+    if let Some(external) = &table.external {
+        return external::source(table, external);
+    }
     Ok(provider_as_source(Arc::new(StoreTable::new(table, false)?)))
 }
 

@@ -22,35 +22,40 @@ use crate::error::PgError;
 /// Bytes of a line or value that CONTEXT shows.
 const SHOWN_BYTES_MAX: usize = 100;
 
-/// The CONTEXT lines of one COPY.
+/// The CONTEXT lines of one COPY, or of one file that is read in another way.
 #[derive(Clone, Debug)]
 pub struct CopyContext {
-    relation: String,
+    source: String,
 }
 
 impl CopyContext {
     /// For a relation's name as the statement has it, without schema.
     pub fn new(relation: impl Into<String>) -> Self {
-        Self { relation: relation.into() }
+        Self { source: format!("COPY {}", relation.into()) }
+    }
+
+    /// For a file that a query reads.
+    pub fn of_file(path: &str) -> Self {
+        Self { source: format!("file \"{path}\"") }
     }
 
     /// `COPY t, line 2`: constraints, and trouble while a line is read.
     pub fn line(&self, line: u64) -> String {
-        format!("COPY {}, line {line}", self.relation)
+        format!("{}, line {line}", self.source)
     }
 
     /// `COPY t, line 2: "1,2"`: errors of a line's shape.
     pub fn line_text(&self, line: u64, text: &[u8]) -> String {
-        format!("COPY {}, line {line}: \"{}\"", self.relation, shown(text))
+        format!("{}, line {line}: \"{}\"", self.source, shown(text))
     }
 
     /// `COPY t, line 2, column id: "x"`: errors of a value; `None` is NULL.
     pub fn column(&self, line: u64, column: &str, value: Option<&str>) -> String {
         match value {
             Some(value) => {
-                format!("COPY {}, line {line}, column {column}: \"{}\"", self.relation, shown(value.as_bytes()))
+                format!("{}, line {line}, column {column}: \"{}\"", self.source, shown(value.as_bytes()))
             }
-            None => format!("COPY {}, line {line}, column {column}: null input", self.relation),
+            None => format!("{}, line {line}, column {column}: null input", self.source),
         }
     }
 

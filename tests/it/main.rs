@@ -12,6 +12,7 @@ mod demo;
 mod dml;
 mod dml_traps;
 mod examples;
+mod external;
 mod give_way;
 mod harness;
 mod hostile;

@@ -4,6 +4,8 @@
 //! make wrong. Expressions are kept twice: as SQL the planner reads, and as PostgreSQL shows them.
 
 use serde::{Deserialize, Serialize};
+use tributary_pg::error::PgError;
+use tributary_pg::sqlstate;
 
 /// CREATE SCHEMA.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,7 +198,18 @@ pub struct IndexObject {
     pub comment: Option<String>,
 }
 
-/// CREATE TABLE.
+/// Where the rows of an external table are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalObject {
+    /// `csv`, `json`, `parquet`.
+    pub format: String,
+    /// A file, a directory or a pattern.
+    pub location: String,
+    /// OPTIONS as given.
+    pub options: Vec<(String, String)>,
+}
+
+/// CREATE TABLE, CREATE EXTERNAL TABLE.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableObject {
     /// OID.
@@ -224,6 +237,9 @@ pub struct TableObject {
     /// WITH options as written.
     #[serde(default)]
     pub options: Vec<(String, String)>,
+    /// Files that hold the rows, instead of the store.
+    #[serde(default)]
+    pub external: Option<ExternalObject>,
     /// ON COMMIT of a temporary table: `d` for DELETE ROWS, `x` for DROP.
     #[serde(default)]
     pub on_commit: Option<char>,
@@ -236,6 +252,22 @@ pub struct TableObject {
 }
 
 impl TableObject {
+    /// What it is called in messages.
+    pub fn kind_name(&self) -> &'static str {
+        if self.external.is_some() { "foreign table" } else { "table" }
+    }
+
+    /// 25006 for an external table.
+    pub fn must_be_writable(&self) -> Result<(), PgError> {
+        match self.external {
+            None => Ok(()),
+            Some(_) => {
+                let message = format!("external table \"{}\" is read-only", self.name);
+                Err(PgError::new(sqlstate::READ_ONLY_SQL_TRANSACTION, message))
+            }
+        }
+    }
+
     /// Columns that are not dropped, in order.
     pub fn live_columns(&self) -> impl Iterator<Item = &ColumnObject> {
         self.columns.iter().filter(|column| !column.dropped)

@@ -102,7 +102,7 @@ pub fn must_use_schema(catalog: &Catalog, user: &str, schema: u32) -> PgResult<(
 /// The same for a table and its schema.
 pub fn must_allow_on_table(catalog: &Catalog, user: &str, right: char, table: &TableObject) -> PgResult<()> {
     must_use_schema(catalog, user, table.schema)?;
-    must_allow(catalog, user, right, ("table", &table.name, table.owner, table.acl.as_deref()))
+    must_allow(catalog, user, right, (table.kind_name(), &table.name, table.owner, table.acl.as_deref()))
 }
 
 /// Does an access list give a role a right (one aclitem letter)? An absent list gives nothing.

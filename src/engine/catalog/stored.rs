@@ -41,7 +41,9 @@ pub(in crate::engine) fn next_oid(snapshot: &Snapshot) -> PgResult<u32> {
 /// Writes an object.
 pub(in crate::engine) fn write(txn: &mut Txn, object: &CatalogObject) -> PgResult<()> {
     let layout = match object {
-        CatalogObject::Table(table) => Some(Arc::new(layout(table, txn.layout(table.oid).as_deref())?)),
+        CatalogObject::Table(table) if table.external.is_none() => {
+            Some(Arc::new(layout(table, txn.layout(table.oid).as_deref())?))
+        }
         _ => None,
     };
     let stored = Object {

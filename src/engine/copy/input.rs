@@ -471,6 +471,7 @@ fn target(view: &ReadView, schema: Option<&str>, name: &str) -> Result<Arc<Table
     match view.catalog.resolve(&view.search_path, schema, name)? {
         Relation::Table(table) => {
             rights::must_allow_on_table(&view.catalog, &view.vars.current_user, 'a', &table)?;
+            table.must_be_writable()?;
             Ok(table)
         }
         Relation::View(view) => {

@@ -213,6 +213,10 @@ fn of_table(relation: &Relation, schema: Option<&str>, name: &str, columns: &[St
         Relation::Sequence(_) => {
             Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("cannot copy from sequence \"{name}\"")))
         }
+        Relation::Table(table) if table.external.is_some() => {
+            Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("cannot copy from foreign table \"{name}\""))
+                .hint("Try the COPY (SELECT ...) TO variant."))
+        }
         Relation::Table(table) => {
             let names: Vec<&str> =
                 named_columns(table, columns)?.into_iter().map(|column| column.name.as_str()).collect();

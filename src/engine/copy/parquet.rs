@@ -204,6 +204,11 @@ impl ParquetRows {
     }
 }
 
+/// Columns of a Parquet file as the file itself describes them.
+pub(in crate::engine) fn schema_of(file: File, shown: &str) -> PgResult<SchemaRef> {
+    Ok(Arc::clone(opened(file, shown)?.schema()))
+}
+
 fn opened(file: File, shown: &str) -> PgResult<ParquetRecordBatchReaderBuilder<File>> {
     // Types come from the format's own schema: one that another program embedded could say anything.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);

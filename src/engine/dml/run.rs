@@ -234,6 +234,7 @@ fn truncated(view: &ReadView, name: &ObjectName) -> Result<Arc<TableObject>, PgE
     match view.catalog.resolve(&view.search_path, schema.as_deref(), &name)? {
         Relation::Table(table) => {
             rights::must_allow_on_table(&view.catalog, &view.vars.current_user, 'D', &table)?;
+            table.must_be_writable()?;
             Ok(table)
         }
         Relation::View(_) | Relation::Sequence(_) => {

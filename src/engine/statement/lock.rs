@@ -60,6 +60,9 @@ fn named(
         if answers.any(|answer| answer.is_ok()) { Ok(()) } else { first }
     };
     match catalog.resolve(&path, schema, name)? {
+        Relation::Table(table) if table.external.is_some() => {
+            Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table or view")))
+        }
         Relation::Table(table) => {
             allowed(table.schema, ("table", &table.name, table.owner, table.acl.as_deref()))?;
             Ok(vec![table.oid])

@@ -136,15 +136,19 @@ fn vacuumable(session: &mut Session, names: &[TableName], verb: &str) -> Result<
     let mut out = Vec::new();
     let owned = |table: &TableObject| has_role(&catalog, &role, table.owner);
     if names.is_empty() {
-        out.extend(catalog.tables.values().filter(|table| owned(table)).map(|table| table.oid));
+        out.extend(
+            catalog.tables.values().filter(|table| table.external.is_none() && owned(table)).map(|table| table.oid),
+        );
     }
     // One after the other: both take the lock of the settings.
     let search_path = session.settings().get("search_path").unwrap_or_default();
     let search_path = lookup_path(&search_path, &role.name);
     for (schema, name) in names {
         match catalog.resolve(&search_path, schema.as_deref(), name)? {
-            Relation::Table(table) if owned(&table) => out.push(table.oid),
-            Relation::Table(_) => warnings.push(format!("permission denied to {verb} \"{name}\", skipping it")),
+            Relation::Table(table) if table.external.is_none() && owned(&table) => out.push(table.oid),
+            Relation::Table(table) if table.external.is_none() => {
+                warnings.push(format!("permission denied to {verb} \"{name}\", skipping it"))
+            }
             _ => warnings.push(format!("skipping \"{name}\" --- cannot {verb} non-tables or special system tables")),
         }
     }

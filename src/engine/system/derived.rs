@@ -28,7 +28,7 @@ type Build = fn(&Catalog, &mut Rows) -> PgResult<()>;
 const KEPT_MAX: usize = 128;
 
 /// The relations that are derived.
-const BUILDS: [(&str, Build); 18] = [
+const BUILDS: [(&str, Build); 21] = [
     ("pg_attrdef", constraints::attrdef),
     ("pg_attribute", relations::attribute),
     ("pg_auth_members", roles::auth_members),
@@ -38,6 +38,9 @@ const BUILDS: [(&str, Build); 18] = [
     ("pg_database", names::database),
     ("pg_depend", constraints::depend),
     ("pg_description", names::description),
+    ("pg_foreign_data_wrapper", relations::foreign_data_wrapper),
+    ("pg_foreign_server", relations::foreign_server),
+    ("pg_foreign_table", relations::foreign_table),
     ("pg_index", constraints::index),
     ("pg_namespace", names::namespace),
     ("pg_proc", functions::proc),

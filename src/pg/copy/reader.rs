@@ -70,15 +70,30 @@ impl CopyReader {
     /// A reader for these options and target columns, in their order in the data. `relation` is for CONTEXT.
     /// 42703 if FORCE_NULL or FORCE_NOT_NULL names another column; the binary format has its own reader.
     pub fn new(options: &CopyOptions, relation: &str, columns: Vec<String>) -> PgResult<Self> {
+        Self::build(options, CopyContext::new(relation), Some(relation), columns)
+    }
+
+    /// A reader of a file whose columns its first line tells: call [`CopyReader::next_names`], then
+    /// [`CopyReader::set_columns`].
+    pub fn of_file(options: &CopyOptions, context: CopyContext) -> PgResult<Self> {
+        Self::build(options, context, None, Vec::new())
+    }
+
+    fn build(
+        options: &CopyOptions,
+        context: CopyContext,
+        relation: Option<&str>,
+        columns: Vec<String>,
+    ) -> PgResult<Self> {
         if !matches!(options.format, CopyFormat::Text | CopyFormat::Csv) {
             return Err(PgError::internal("this format has its own reader"));
         }
         let flags = |names: &[String]| {
-            if names.is_empty() { Ok(Vec::new()) } else { name_flags(names, &columns, Some(relation)) }
+            if names.is_empty() { Ok(Vec::new()) } else { name_flags(names, &columns, relation) }
         };
         let fields = Fields::new(options, flags(&options.force_not_null)?, flags(&options.force_null)?);
         Ok(Self {
-            context: CopyContext::new(relation),
+            context,
             columns,
             fields,
             csv: options.format == CopyFormat::Csv,
@@ -107,6 +122,20 @@ impl CopyReader {
     /// The target columns.
     pub fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// The fields of the next line, whatever their number; `None` when more bytes are needed or all is read.
+    pub fn next_names(&mut self) -> PgResult<Option<Vec<String>>> {
+        let Some(line) = self.next_line()? else { return Ok(None) };
+        self.split(&line)?;
+        let raw = std::str::from_utf8(self.raw(&line)).map_err(|_| PgError::internal("a checked line is no UTF-8"))?;
+        let row = CopyRow::new(self.line, raw, &self.fields);
+        Ok(Some((0..row.len()).map(|index| row.field(index).unwrap_or_default().to_owned()).collect()))
+    }
+
+    /// Says which columns the lines have, in order.
+    pub fn set_columns(&mut self, columns: Vec<String>) {
+        self.columns = columns;
     }
 
     /// Gives the reader more bytes. Call [`CopyReader::next_row`] until it has no more rows, then push again.

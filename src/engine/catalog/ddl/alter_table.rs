@@ -20,6 +20,19 @@ use crate::dialect::sqlparser::parser::Parser;
 use crate::engine::catalog::deparse::{expression, quote_ident};
 use crate::engine::catalog::{ColumnObject, ConstraintKind, Relation, TableObject, ViewObject};
 
+/// 42809 for actions that an external table has no room for: its columns are the files'.
+fn refuse_of_files(table: &TableObject, operations: &[AlterTableOperation]) -> PgResult<()> {
+    let able = |operation: &AlterTableOperation| {
+        matches!(operation, AlterTableOperation::RenameTable { .. } | AlterTableOperation::OwnerTo { .. })
+    };
+    if table.external.is_none() || operations.iter().all(able) {
+        return Ok(());
+    }
+    let message = format!("this ALTER TABLE action cannot be performed on relation \"{}\"", table.name);
+    Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, message)
+        .detail("This operation is not supported for foreign tables."))
+}
+
 impl Ddl<'_> {
     /// ALTER TABLE [IF EXISTS] name action, ...
     pub(super) fn alter_table(&mut self, alter: &AlterTable) -> PgResult<&'static str> {
@@ -34,7 +47,8 @@ impl Ddl<'_> {
         };
         match found {
             Relation::Table(table) => {
-                self.must_own(table.owner, "table", &name)?;
+                self.must_own(table.owner, table.kind_name(), &name)?;
+                refuse_of_files(&table, &alter.operations)?;
                 let before = Arc::clone(&table);
                 let mut table = table.as_ref().clone();
                 let has_rows = self.host.has_rows(table.oid)?;

@@ -247,7 +247,7 @@ impl Ddl<'_> {
             return Ok(table.clone());
         }
         match self.catalog.resolve(self.search_path, schema.as_deref(), &own)? {
-            Relation::Table(found) => {
+            Relation::Table(found) if found.external.is_none() => {
                 rights::must_allow_on_table(&self.catalog, &self.role.name, 'x', &found)?;
                 Ok(found.as_ref().clone())
             }

@@ -9,13 +9,13 @@ use tributary_store::{BucketUnit, Partition};
 
 use super::sequence::{given_options, serial_type};
 use super::{COLUMNS_MAX, Ddl, ViewColumn, column_type, fold, split_name};
-use crate::dialect::like_of;
 use crate::dialect::sqlparser::ast::{
     ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, GeneratedAs, ObjectName, OnCommit, SqlOption,
     TableConstraint, Value,
 };
+use crate::dialect::{ExternalStatement, like_of};
 use crate::engine::catalog::deparse;
-use crate::engine::catalog::{ColumnObject, TEMPORARY_PREFIX, TableObject};
+use crate::engine::catalog::{ColumnObject, ExternalObject, TEMPORARY_PREFIX, TableObject};
 
 /// Options with a meaning here.
 const OPTIONS: [&str; 2] = ["order_by", "partition_by"];
@@ -98,6 +98,41 @@ impl Ddl<'_> {
         Ok((Some(oid), self.done("CREATE TABLE AS")))
     }
 
+    /// CREATE EXTERNAL TABLE. `inferred` gives the columns of the files when none are defined.
+    pub fn create_external(
+        mut self,
+        create: &ExternalStatement,
+        external: ExternalObject,
+        inferred: impl FnOnce() -> PgResult<Vec<ViewColumn>>,
+    ) -> PgResult<super::DdlDone> {
+        let tag = "CREATE EXTERNAL TABLE";
+        let begun = self.begin_table(&create.name, create.if_not_exists, false, None)?;
+        let Some(mut table) = begun else { return Ok(self.done(tag)) };
+        let defined = create.columns.iter().map(|definition| {
+            let plain = |option: &ColumnOption| matches!(option, ColumnOption::Null | ColumnOption::Collation(_));
+            if !create.constraints.is_empty() || !definition.options.iter().all(|option| plain(&option.option)) {
+                return Err(PgError::unsupported("constraints and defaults are not supported on external tables"));
+            }
+            let (ty, typmod) = column_type(&definition.data_type)?;
+            Ok((fold(&definition.name), ty.oid, typmod))
+        });
+        let defined = defined.collect::<PgResult<Vec<ViewColumn>>>()?;
+        let columns = if defined.is_empty() { inferred()? } else { defined };
+        if columns.len() > COLUMNS_MAX {
+            let message = format!("tables can have at most {COLUMNS_MAX} columns");
+            return Err(PgError::new(sqlstate::TOO_MANY_COLUMNS, message));
+        }
+        for (name, type_oid, typmod) in columns {
+            let name = self.cut_name(name);
+            check_new_name(&table, &name)?;
+            let attnum = next_attnum(&table);
+            table.columns.push(new_column_object(attnum, name, type_oid, typmod));
+        }
+        table.external = Some(external);
+        self.put(table);
+        Ok(self.done(tag))
+    }
+
     fn begin_table(
         &mut self,
         name: &ObjectName,
@@ -133,6 +168,7 @@ impl Ddl<'_> {
             array_type: self.host.new_oid()?,
             order_by: Vec::new(),
             options: Vec::new(),
+            external: None,
             on_commit: match on_commit {
                 Some(OnCommit::DeleteRows) => Some('d'),
                 Some(OnCommit::Drop) => Some('x'),

@@ -52,9 +52,16 @@ impl Ddl<'_> {
         }
     }
 
+    /// DROP FOREIGN TABLE [IF EXISTS] name, ... [CASCADE]
+    pub fn drop_external(mut self, names: &[ObjectName], if_exists: bool, cascade: bool) -> PgResult<super::DdlDone> {
+        self.drop_relations(names, 'f', if_exists, cascade)?;
+        Ok(self.done("DROP FOREIGN TABLE"))
+    }
+
     fn drop_relations(&mut self, names: &[ObjectName], kind: char, if_exists: bool, cascade: bool) -> PgResult<()> {
         let word = match kind {
             'r' => "table",
+            'f' => "foreign table",
             'S' => "sequence",
             _ => "view",
         };
@@ -66,10 +73,8 @@ impl Ddl<'_> {
             match found {
                 None => {
                     if !if_exists {
-                        return Err(PgError::new(
-                            sqlstate::UNDEFINED_TABLE,
-                            format!("{word} \"{shown}\" does not exist"),
-                        ));
+                        let code = if kind == 'f' { sqlstate::UNDEFINED_OBJECT } else { sqlstate::UNDEFINED_TABLE };
+                        return Err(PgError::new(code, format!("{word} \"{shown}\" does not exist")));
                     }
                     let missing = schema.as_deref().filter(|schema| self.catalog.schema(schema).is_none());
                     match missing {
@@ -83,8 +88,8 @@ impl Ddl<'_> {
                         format!("permission denied: \"{own}\" is a system catalog"),
                     ));
                 }
-                Some(Relation::Table(table)) if kind == 'r' => {
-                    self.must_own_or_schema(table.owner, table.schema, "table", &own)?;
+                Some(Relation::Table(table)) if kind == 'r' || kind == 'f' && table.external.is_some() => {
+                    self.must_own_or_schema(table.owner, table.schema, table.kind_name(), &own)?;
                     doomed.push((table.oid, own));
                 }
                 Some(Relation::View(view)) if kind == 'v' => {
@@ -480,6 +485,7 @@ impl Ddl<'_> {
 fn wrong_kind(name: &str, wanted: &str, found: &Relation) -> PgError {
     let article = if wanted.starts_with('i') { "an" } else { "a" };
     let hint = match found {
+        Relation::Table(table) if table.external.is_some() => "Use DROP FOREIGN TABLE to remove a foreign table.",
         Relation::Table(_) => "Use DROP TABLE to remove a table.",
         Relation::Sequence(_) => "Use DROP SEQUENCE to remove a sequence.",
         _ => "Use DROP VIEW to remove a view.",

@@ -31,7 +31,12 @@ impl Ddl<'_> {
                 ));
             }
         };
-        self.must_own(table.owner, "table", &own)?;
+        self.must_own(table.owner, table.kind_name(), &own)?;
+        if table.external.is_some() {
+            let message = format!("cannot create index on relation \"{own}\"");
+            return Err(PgError::new(sqlstate::WRONG_OBJECT_TYPE, message)
+                .detail("This operation is not supported for foreign tables."));
+        }
         if create.predicate.is_some() {
             return Err(PgError::unsupported("partial indexes are not supported yet"));
         }

@@ -66,6 +66,51 @@ pub(super) fn class(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
     Ok(())
 }
 
+/// pg_foreign_table: external tables.
+pub(super) fn foreign_table(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
+    for (table, external) in catalog.tables.values().filter_map(|table| Some((table, table.external.as_ref()?))) {
+        let own = [("format", &external.format), ("location", &external.location)];
+        let given = external.options.iter().map(|(name, value)| (name.as_str(), value));
+        let options: Vec<String> =
+            own.into_iter().chain(given).map(|(name, value)| format!("{name}={value}")).collect();
+        rows.push([
+            ("ftrelid", table.oid.into()),
+            ("ftserver", oid::FILES_SERVER.into()),
+            ("ftoptions", options.into()),
+        ]);
+    }
+    Ok(())
+}
+
+fn has_external(catalog: &Catalog) -> bool {
+    catalog.tables.values().any(|table| table.external.is_some())
+}
+
+/// pg_foreign_server: the server's own files, once there are external tables.
+pub(super) fn foreign_server(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
+    if has_external(catalog) {
+        rows.push([
+            ("oid", oid::FILES_SERVER.into()),
+            ("srvname", "files".into()),
+            ("srvowner", oid::BOOTSTRAP_ROLE.into()),
+            ("srvfdw", oid::FILES_WRAPPER.into()),
+        ]);
+    }
+    Ok(())
+}
+
+/// pg_foreign_data_wrapper, likewise.
+pub(super) fn foreign_data_wrapper(catalog: &Catalog, rows: &mut Rows) -> PgResult<()> {
+    if has_external(catalog) {
+        rows.push([
+            ("oid", oid::FILES_WRAPPER.into()),
+            ("fdwname", "files".into()),
+            ("fdwowner", oid::BOOTSTRAP_ROLE.into()),
+        ]);
+    }
+    Ok(())
+}
+
 /// relpersistence: `t` in a session's schema for temporary objects.
 fn persistence(catalog: &Catalog, schema: u32) -> &'static str {
     if catalog.schema_name(schema).starts_with(TEMPORARY_PREFIX) { "t" } else { "p" }
@@ -96,6 +141,7 @@ fn push_table(catalog: &Catalog, table: &TableObject, rows: &mut Rows) {
             .values()
             .flat_map(|other| &other.constraints)
             .any(|constraint| constraint.references.as_ref().is_some_and(|key| key.table == table.oid));
+    let external = table.external.is_some();
     let options: Vec<String> = table.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
     rows.push([
         ("oid", table.oid.into()),
@@ -103,18 +149,18 @@ fn push_table(catalog: &Catalog, table: &TableObject, rows: &mut Rows) {
         ("relnamespace", table.schema.into()),
         ("reltype", table.row_type.into()),
         ("relowner", table.owner.into()),
-        ("relam", HEAP.into()),
-        ("relfilenode", table.oid.into()),
+        ("relam", if external { NONE } else { HEAP }.into()),
+        ("relfilenode", if external { 0 } else { table.oid }.into()),
         ("reltuples", Cell::Float(-1.0)),
         ("relhasindex", (!table.indexes.is_empty()).into()),
         ("relpersistence", persistence(catalog, table.schema).into()),
-        ("relkind", "r".into()),
+        ("relkind", if external { "f" } else { "r" }.into()),
         ("relnatts", small(table.columns.len())),
         ("relchecks", small(checks)),
         ("relhastriggers", foreign.into()),
         ("relispopulated", true.into()),
-        ("relreplident", "d".into()),
-        ("relminmxid", 1_u32.into()),
+        ("relreplident", if external { "n" } else { "d" }.into()),
+        ("relminmxid", u32::from(!external).into()),
         ("relacl", table.acl.clone().into()),
         ("reloptions", if options.is_empty() { Cell::Null } else { options.into() }),
     ]);

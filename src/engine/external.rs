@@ -1,0 +1,191 @@
+//! External tables: files of the server as read-only relations.
+//!
+//! The files are found anew by every scan, inside the directories allowed and with the right of the table's owner to read
+//! files; the columns were fixed when the table was made. Values obey the types' own rules: text goes through PostgreSQL's
+//! parsers, Parquet columns through [`super::foreign`]. A file that changes between the beginning of a scan and its end is
+//! an error (58030), so that no answer mixes two contents. Only the columns a query reads are parsed. Does not: write, keep
+//! anything of the files, or order rows: those of one file come in its order, files in any.
+
+mod definition;
+mod inference;
+mod listing;
+mod reading;
+
+use std::fmt;
+use std::future::ready;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableSource, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use tributary_pg::error::{PgError, PgResult};
+
+use super::catalog::{Catalog, ExternalObject, TableObject};
+use super::files::FileRight;
+use super::foreign::Wanted;
+use super::session_vars::SessionVars;
+use super::table::schema_of;
+pub(super) use definition::Definition;
+pub(super) use inference::columns_of;
+use listing::Found;
+use reading::{FileRows, Target};
+
+/// An external table in the planner.
+pub(super) fn source(table: &Arc<TableObject>, external: &ExternalObject) -> PgResult<Arc<dyn TableSource>> {
+    let definition = Arc::new(Definition::of(external)?);
+    let schema = schema_of(table)?;
+    Ok(provider_as_source(Arc::new(ExternalTable { object: Arc::clone(table), definition, schema })))
+}
+
+/// See the module.
+struct ExternalTable {
+    object: Arc<TableObject>,
+    definition: Arc<Definition>,
+    schema: SchemaRef,
+}
+
+impl fmt::Debug for ExternalTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExternalTable").field("name", &self.object.name).finish_non_exhaustive()
+    }
+}
+
+impl ExternalTable {
+    fn plan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> PgResult<Arc<dyn ExecutionPlan>> {
+        let vars = SessionVars::of(state.config_options());
+        let engine = vars.and_then(|vars| Some((vars, vars.engine.as_ref()?)));
+        let (vars, engine) = engine.ok_or_else(|| PgError::internal("files are read outside an engine"))?;
+        owner_may_read(&vars.catalog, &self.object)?;
+        let found = listing::files(&self.definition, engine.store().external_dirs())?;
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let chosen = projection.unwrap_or(&all);
+        let schema: SchemaRef = Arc::new(
+            self.schema.project(chosen).map_err(|error| PgError::internal(format!("external table: {error}")))?,
+        );
+        let columns = self
+            .object
+            .live_columns()
+            .map(|column| Ok((column.name.clone(), Wanted::new(column.type_oid, column.typmod)?)));
+        let target = Arc::new(Target {
+            definition: Arc::clone(&self.definition),
+            columns: columns.collect::<PgResult<Vec<_>>>()?,
+            chosen: chosen.clone(),
+            schema: Arc::clone(&schema),
+            dirs: engine.store().external_dirs().to_vec(),
+        });
+        let partitions = divided(found, state.config().target_partitions());
+        let partitions = partitions.into_iter().map(|files| {
+            Arc::new(FileScan { target: Arc::clone(&target), files: files.into() }) as Arc<dyn PartitionStream>
+        });
+        let exec = StreamingTableExec::try_new(schema, partitions.collect(), None, [], false, limit);
+        exec.map(|exec| Arc::new(exec) as Arc<dyn ExecutionPlan>).map_err(super::pg::map_error)
+    }
+}
+
+/// Readers of the table read with its owner's right to files, as readers of a view with its owner's right to tables.
+fn owner_may_read(catalog: &Catalog, table: &TableObject) -> PgResult<()> {
+    let owner = catalog.roles.get(&table.owner).map_or("", |role| role.name.as_str());
+    let what = format!("own foreign table \"{}\"", table.name);
+    FileRight::Read.must_have(catalog, owner, &what)
+}
+
+/// Files dealt out to at most so many partitions, the largest first.
+fn divided(mut found: Vec<Found>, partitions: usize) -> Vec<Vec<Found>> {
+    let count = partitions.min(found.len()).max(1);
+    found.sort_by_key(|file| std::cmp::Reverse(file.size()));
+    let mut groups: Vec<(u64, Vec<Found>)> = (0..count).map(|_| (0, Vec::new())).collect();
+    for file in found {
+        if let Some(least) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
+            least.0 += file.size();
+            least.1.push(file);
+        }
+    }
+    groups.into_iter().map(|(_, files)| files).collect()
+}
+
+impl TableProvider for ExternalTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn scan<'life0, 'life1, 'life2, 'life3, 'async_trait>(
+        &'life0 self,
+        state: &'life1 dyn Session,
+        projection: Option<&'life2 Vec<usize>>,
+        _filters: &'life3 [Expr],
+        limit: Option<usize>,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<dyn ExecutionPlan>>> + Send + 'async_trait>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+        'life3: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(ready(self.plan(state, projection, limit).map_err(|error| DataFusionError::External(Box::new(error)))))
+    }
+}
+
+/// Some files of a scan, one after the other.
+struct FileScan {
+    target: Arc<Target>,
+    files: Arc<[Found]>,
+}
+
+impl fmt::Debug for FileScan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileScan").field("files", &self.files.len()).finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for FileScan {
+    fn schema(&self) -> &SchemaRef {
+        &self.target.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (target, files) = (Arc::clone(&self.target), Arc::clone(&self.files));
+        let begun = (0_usize, None::<FileRows>);
+        let rows = futures::stream::try_unfold(begun, move |(mut next, mut open)| {
+            let batch = (|| loop {
+                let rows = match &mut open {
+                    Some(rows) => rows,
+                    None => match files.get(next) {
+                        None => return Ok(None),
+                        Some(file) => {
+                            next += 1;
+                            open.insert(FileRows::open(&target, file, context.memory_pool())?)
+                        }
+                    },
+                };
+                match rows.next()? {
+                    Some(batch) => return Ok(Some(batch)),
+                    None => open = None,
+                }
+            })();
+            let batch = batch.map_err(|error: PgError| DataFusionError::External(Box::new(error)));
+            async move { Ok(batch?.map(|batch| (batch, (next, open)))) }
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.target.schema), rows))
+    }
+}
+
+/// Directories statements may use.
+type Dirs = [PathBuf];
