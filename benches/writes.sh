@@ -42,7 +42,8 @@ sql() { psql -qAtX -v ON_ERROR_STOP=1 -c "$1"; }
 columns="ts timestamp, user_id bigint, device_id text, channel text, event_name text, campaign text, country text, page text, revenue float8, cost float8, quantity int"
 cat >"$home/insert.sql" <<'S'
 \set id random(1, 9000000000000000)
-INSERT INTO single VALUES (:id, '2024-05-01 12:34:56.123456', :id % 40000, 'd41d8cd98f00b204', 'social', 'view', 'camp-17', 'DE', '/products/17', 17.25, 0.5, 3);
+\set user random(1, 40000)
+INSERT INTO single VALUES (:id, '2024-05-01 12:34:56.123456', :user, 'd41d8cd98f00b204', 'social', 'view', 'camp-17', 'DE', '/products/17', 17.25, 0.5, 3);
 S
 cat >"$home/upsert.sql" <<'S'
 \set seed random(1, 1000000000)
@@ -54,7 +55,7 @@ line() { printf '%-52s %14s %14s\n' "$1" "${figure[ours]}" "${figure[pg]}"; }
 
 for name in ours pg; do on $name; sql "CREATE TABLE single (event_id bigint, $columns)"; done
 tps() { pgbench -n -M prepared --max-tries=50 -f "$home/$1" -T "${4:-10}" -c "$2" -j 2 -D rows="$rows" ${3:+-R "$3" -l --log-prefix "$home/lag.$name"} 2>"$home/pgbench.err" |
-  sed -n 's/^tps = \([0-9]*\).*/\1/p'; }
+  sed -n 's/^tps = \([0-9]*\).*/\1/p' || { cat "$home/pgbench.err" >&2; return 1; }; }
 for clients in 1 16; do
   for name in ours pg; do on $name; figure[$name]=$(tps insert.sql $clients); done
   line "single-row INSERT of 12 columns, $clients clients, /s"

@@ -19,6 +19,7 @@ mod merge;
 mod refill;
 mod run;
 mod sink;
+mod values;
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use tributary_pg::sqlstate;
 use super::made_rows::{Role, over_rows};
 use super::memory::Kept;
 use super::sink::Sink;
-use super::{WriteKind, WritePlan, ast};
+use super::{WriteKind, WritePlan, ast, values};
 use crate::dialect::sqlparser::ast::{ObjectName, Truncate, TruncateIdentityOption};
 use crate::engine::catalog::{Relation, TableObject, rights};
 use crate::engine::idempotency::Token;
@@ -36,7 +36,7 @@ pub(in crate::engine) async fn run(session: &mut Session, portal: &mut Portal) -
         return Err(PgError::internal("a write was not analyzed as one"));
     };
     let write = Arc::clone(write);
-    Ok(rerun(session, portal, &write).await?.outcome)
+    Ok(rerun(session, portal, &write, false).await?.outcome)
 }
 
 /// Runs a write for EXPLAIN ANALYZE: gives the number of rows and the plan that found them, with its figures.
@@ -45,17 +45,20 @@ pub(in crate::engine) async fn run_explained(
     portal: &mut Portal,
     write: &WritePlan,
 ) -> Result<(u64, Arc<dyn ExecutionPlan>), PgError> {
-    let ran = rerun(session, portal, write).await?;
+    let ran = rerun(session, portal, write, true).await?;
     // Rows of RETURNING are not shown.
     portal.rows = None;
-    Ok((ran.count as u64, ran.plan))
+    // A repetition of what was written before had none.
+    let plan = ran.plan.unwrap_or_else(|| Arc::new(EmptyExec::new(Arc::new(Schema::empty()))));
+    Ok((ran.count as u64, plan))
 }
 
 /// A write that has run.
 struct Ran {
     outcome: Outcome,
     count: usize,
-    plan: Arc<dyn ExecutionPlan>,
+    /// What found the rows; a list of values needs none unless it is to be explained.
+    plan: Option<Arc<dyn ExecutionPlan>>,
 }
 
 /// How a run ended.
@@ -65,7 +68,7 @@ enum Attempt {
     Raced(PgError),
 }
 
-async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<Ran, PgError> {
+async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan, explained: bool) -> Result<Ran, PgError> {
     let engine = Arc::clone(session.engine());
     let token = session.token().clone();
     let takes = matches!(write.kind, WriteKind::Insert | WriteKind::Merge);
@@ -76,7 +79,7 @@ async fn rerun(session: &mut Session, portal: &mut Portal, write: &WritePlan) ->
         session.restart_store_transaction();
     }
     for reruns in 0.. {
-        match once(session, portal, write, named.as_mut()).await? {
+        match once(session, portal, write, named.as_mut(), explained).await? {
             Attempt::Ran(ran) => return Ok(ran),
             Attempt::Raced(error) if !session.commits_alone() || reruns == RERUNS_MAX => return Err(error),
             Attempt::Raced(_) => {}
@@ -96,12 +99,13 @@ async fn once(
     portal: &mut Portal,
     write: &WritePlan,
     named: Option<&mut Token>,
+    explained: bool,
 ) -> Result<Attempt, PgError> {
     let raced = |error: PgError| match error.code {
         sqlstate::T_R_SERIALIZATION_FAILURE => Ok(Attempt::Raced(error)),
         _ => Err(error),
     };
-    let ran = match statement(session, portal, write, named).await {
+    let ran = match statement(session, portal, write, named, explained).await {
         Ok(ran) => ran,
         Err(error) => return raced(error),
     };
@@ -116,7 +120,7 @@ async fn once(
 
 /// Runs a write that belongs to another statement, whose transaction it shares. Gives the number of rows.
 pub(super) async fn written(session: &mut Session, portal: &mut Portal, write: &WritePlan) -> Result<usize, PgError> {
-    Ok(statement(session, portal, write, None).await?.count)
+    Ok(statement(session, portal, write, None, false).await?.count)
 }
 
 async fn statement(
@@ -124,6 +128,7 @@ async fn statement(
     portal: &mut Portal,
     write: &WritePlan,
     mut named: Option<&mut Token>,
+    explained: bool,
 ) -> Result<Ran, PgError> {
     begin(session, std::slice::from_ref(&write.table), write.kind.verb())?;
     if let Some(named) = &mut named
@@ -138,18 +143,28 @@ async fn statement(
     // One sort, not one a partition: they would leave no memory to the merge of their results.
     state.config_mut().options_mut().optimizer.repartition_sorts &= !write.kind.by_address();
     let mut sink = Sink::new(&state, &view, write)?;
-    let plan = with_parameters(write.input.clone(), portal)?;
-    let (plan, context) = planned_in(&state, token.clone(), plan).await?;
-    let mut rows = RowStream::run(Arc::clone(&plan), Arc::clone(&context))?;
-    while !sink.failed() {
-        let Some(batch) = token.run(rows.next()).await? else { break };
-        sink.take(session.store_transaction(), batch)?;
-    }
+    let listed = if explained { None } else { values::rows(&state, &write.input, &portal.parameters)? };
+    let plan = match listed {
+        Some(rows) => {
+            sink.take(session.store_transaction(), rows)?;
+            None
+        }
+        None => {
+            let plan = with_parameters(write.input.clone(), portal)?;
+            let (plan, context) = planned_in(&state, token.clone(), plan).await?;
+            let mut rows = RowStream::run(Arc::clone(&plan), context)?;
+            while !sink.failed() {
+                let Some(batch) = token.run(rows.next()).await? else { break };
+                sink.take(session.store_transaction(), batch)?;
+            }
+            Some(plan)
+        }
+    };
     sink.check_keys()?;
     if let Some((update, pairs)) = sink.pairs()? {
         let plan = over_rows(with_parameters(update.clone(), portal)?, &pairs)?;
-        let (plan, _) = planned_in(&state, token.clone(), plan).await?;
-        let mut rows = RowStream::run(plan, Arc::clone(&context))?;
+        let (plan, context) = planned_in(&state, token.clone(), plan).await?;
+        let mut rows = RowStream::run(plan, context)?;
         while !sink.failed() {
             let Some(batch) = token.run(rows.next()).await? else { break };
             sink.update_in_the_way(session.store_transaction(), &batch)?;
@@ -181,9 +196,8 @@ fn repeated(session: &mut Session, write: &WritePlan, named: &mut Token) -> Resu
     }
     let Some(count) = named.used(session, write.table.oid)? else { return Ok(None) };
     session.notice(named.notice());
-    let plan = Arc::new(EmptyExec::new(Arc::new(Schema::empty())));
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    Ok(Some(Ran { outcome: Outcome::Done(format!("{} {count}", write.kind.tag())), count, plan }))
+    Ok(Some(Ran { outcome: Outcome::Done(format!("{} {count}", write.kind.tag())), count, plan: None }))
 }
 
 /// 25006 in a read-only transaction, but for temporary tables.
