@@ -55,7 +55,7 @@ pub struct Config {
     /// Threads that plan and run statements; 0 is one a core.
     pub query_threads: usize,
     /// Bytes all queries may use together.
-    pub query_memory_bytes: usize,
+    pub query_memory_bytes: Option<usize>,
     /// Whether to start on a directory that lost acknowledged data. Said on the command line only, never in a file.
     pub accept_data_loss: bool,
     /// Options of the store, checked by it.
@@ -90,7 +90,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(3),
             reactor_threads: 1,
             query_threads: 0,
-            query_memory_bytes: 2 << 30,
+            query_memory_bytes: None,
             accept_data_loss: false,
             store: Vec::new(),
             settings: Vec::new(),

@@ -5,6 +5,7 @@
 //! delays another client's bytes. The server ends no process and prints nothing: that is `main`'s business.
 
 mod first_start;
+mod machine;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,6 +29,9 @@ use crate::wire::tls;
 /// Threads beside the workers at most: one a session, of which there are 10,000 at most, and one for each worker that long
 /// work has taken out of turn.
 const SESSION_THREADS_MAX: usize = 16_384;
+
+/// A machine with less than twice this is asked for it all the same.
+const MEMORY_BYTES_MIN: u64 = 256 << 20;
 
 /// Why a server did not start.
 #[derive(Debug)]
@@ -264,7 +268,7 @@ fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
     let Some(data_dir) = &config.data_dir else {
         return Err(ConfigError::new("no data directory was given").hint("Use --data-dir DIR.").into());
     };
-    let store = open_store(config, data_dir)?;
+    let (store, queries) = open_store(config, data_dir)?;
     // A crash between the two leaves a directory without roles, which is still a new one.
     let verifier = match store.snapshot().object_count() {
         0 => first_start::verifier(config, data_dir)?,
@@ -272,7 +276,7 @@ fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
     };
     let engine_config = EngineConfig {
         database: config.database.clone(),
-        query_memory_bytes: config.query_memory_bytes,
+        query_memory_bytes: config.query_memory_bytes.unwrap_or(usize::try_from(queries).unwrap_or(usize::MAX >> 1)),
         target_partitions: config.query_threads,
         settings: config.settings.iter().cloned().collect(),
         first_superuser: (first_start::superuser_name(config), verifier),
@@ -281,15 +285,18 @@ fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
     Ok(Engine::open(engine_config, store)?)
 }
 
-fn open_store(config: &Config, data_dir: &std::path::Path) -> Result<Store, StartError> {
+/// The store, and the bytes of its memory that are left for queries.
+fn open_store(config: &Config, data_dir: &std::path::Path) -> Result<(Store, u64), StartError> {
     let mut store = StoreConfig { data_dir: data_dir.to_owned(), ..StoreConfig::default() };
     store.listen_note = config.listen.to_string();
     store.accept_data_loss = config.accept_data_loss;
-    for (key, value) in &config.store {
-        store.set(key, value).map_err(StartError::Store)?;
-    }
+    store.set_memory((machine::memory_bytes() / 2).max(MEMORY_BYTES_MIN));
+    let keys = config.store.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    store.set_all(keys).map_err(StartError::Store)?;
+    let budget = store.validate().and_then(|()| store.budget()).map_err(StartError::Store)?;
     let disk = if store.unsafe_no_fsync { RealDisk::without_fsync() } else { RealDisk::new() };
-    Store::open(&store, Arc::new(disk), Arc::new(SystemClock::new())).map_err(StartError::Store)
+    let store = Store::open(&store, Arc::new(disk), Arc::new(SystemClock::new())).map_err(StartError::Store)?;
+    Ok((store, budget.queries))
 }
 
 fn listen(reactor: &Runtime, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

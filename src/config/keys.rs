@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tributary_store::STORE_KEYS;
+
 use super::Config;
 use super::value::{address, byte_count, duration, flag, whole_number};
 
@@ -218,10 +220,10 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         path: "server.query_memory",
-        default: "2GiB",
+        default: "(what store.memory leaves)",
         doc: "memory all queries may use together",
         set: |config, text| {
-            config.query_memory_bytes = byte_count(text, 16 << 20, usize::MAX >> 1)?;
+            config.query_memory_bytes = Some(byte_count(text, 16 << 20, usize::MAX >> 1)?);
             Ok(())
         },
     },
@@ -256,6 +258,11 @@ pub fn help() -> String {
     for key in KEYS {
         text.push_str(&format!("  {:width$}  {} [{}]\n", key.path, key.doc, key.default));
     }
+    text.push_str("\nOf the store, with the reason to change them:\n\n");
+    let width = STORE_KEYS.iter().map(|key| key.name.len() + 6).max().unwrap_or(0);
+    for key in STORE_KEYS {
+        text.push_str(&format!("  {:width$}  {} [{}]\n", format!("store.{}", key.name), key.doc, key.default));
+    }
     text.push_str(
         "\n  [[access]]  address = \"all\" | \"loopback\" | \"local\" | \"10.0.0.0/8\", user = \"name\" or a list,\n              \
          method = \"scram\" | \"peer\" | \"trust\" | \"reject\", tls = true | false; the first fitting rule decides\n",
@@ -285,6 +292,7 @@ mod tests {
             assert!(seen.insert(key.variable()));
             assert!(help().contains(key.path));
         }
+        assert!(STORE_KEYS.iter().all(|key| help().contains(&format!("  store.{} ", key.name))));
         assert_eq!(of_variable("TRIBUTARY_SETTINGS_WORK_MEM").as_deref(), Some("settings.work_mem"));
         assert_eq!(of_variable("TRIBUTARY_NOPE"), None);
     }

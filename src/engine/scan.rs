@@ -77,6 +77,8 @@ pub(crate) struct ScanTable {
     pub keys: Vec<ScanKey>,
     /// OID of the table, and who is told of the rows that are handed out.
     pub locked: Option<(u32, LockedRows)>,
+    /// What was worked out of its columns.
+    pub distinct: statistics::DistinctCounts,
 }
 
 impl ScanTable {

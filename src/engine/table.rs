@@ -250,6 +250,7 @@ impl StoreTable {
         }
         let stored = rows.stored(&self.object).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let table = ScanTable {
+            distinct: Default::default(),
             name: self.object.name.clone(),
             keys: self.keys(&stored.columns),
             sources: stored.sources.into_iter().map(|source| source as Arc<dyn RowSource>).collect(),

@@ -54,7 +54,12 @@ pub(crate) fn backup(shared: &Arc<Shared>, dir: &Path) -> Result<BackupDone> {
     let disk = &shared.disk;
     let _lock = create_target(disk.as_ref(), dir, "backup")?;
     let snapshot = shared.published.load_full();
-    let place = PartPlace { disk: Arc::clone(disk), data_dir: dir.to_path_buf(), uuid: shared.place.uuid };
+    let place = PartPlace {
+        disk: Arc::clone(disk),
+        data_dir: dir.to_path_buf(),
+        uuid: shared.place.uuid,
+        scan_io: shared.place.scan_io,
+    };
     let earlier = earlier_backup(disk.as_ref(), dir, &shared.place.uuid, snapshot.seq);
     let mut writing = Writing {
         disk: disk.as_ref(),

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::Seq;
+use crate::config::ScanIo;
 use crate::disk::Disk;
 use crate::dump;
 use crate::error::{Result, StoreError};
@@ -24,6 +25,9 @@ use crate::snapshot::{Space, ValueBody};
 use crate::source::Body;
 use crate::state::{Entry, MetaOp, State, digest, entries};
 use crate::wal::{self, ScanOptions};
+
+/// Cache of the metadata store, which is read once.
+const META_CACHE_BYTES: u64 = 64 << 20;
 
 /// One line of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +49,8 @@ impl std::fmt::Display for Finding {
 
 /// Checks a directory. An error means it could not be read at all (in use, not a data directory).
 pub fn check(data_dir: &Path, disk: &Arc<dyn Disk>) -> Result<Vec<Finding>> {
-    let watched = || Watched { opener: Arc::new(SledOpener::new(data_dir, true)), timeout: OPEN_TIMEOUT };
+    let watched =
+        || Watched { opener: Arc::new(SledOpener::new(data_dir, META_CACHE_BYTES, true)), timeout: OPEN_TIMEOUT };
     let opener = disk.exists(&data_dir.join("meta")).then(watched);
     check_with(data_dir, disk, opener.as_ref().map(|opener| opener as &dyn MetaOpener))
 }
@@ -68,7 +73,8 @@ pub(crate) fn check_with(
             return Ok(report.findings);
         }
     };
-    let place = Arc::new(PartPlace { disk: Arc::clone(disk), data_dir: data_dir.to_path_buf(), uuid });
+    let place =
+        Arc::new(PartPlace { disk: Arc::clone(disk), data_dir: data_dir.to_path_buf(), uuid, scan_io: ScanIo::Mmap });
     let checkpoint = Checkpoint::read(disk.as_ref(), data_dir)?;
     if checkpoint.is_none() {
         report.note("CHECKPOINT", "missing, or its checksum does not match", true);

@@ -8,7 +8,7 @@
 //! once, so runs of some gigabytes stay beside each other, or start without twice its input and 256 MiB of free space.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::Oid;
@@ -67,6 +67,48 @@ impl Failures {
     }
 }
 
+/// Tables whose parts are being rewritten, each by one thread.
+#[derive(Default)]
+pub(crate) struct Rewriting {
+    tables: Mutex<HashSet<Oid>>,
+    released: Condvar,
+}
+
+/// A claimed table; released when dropped.
+pub(crate) struct Claim<'a> {
+    of: &'a Rewriting,
+    table: Oid,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.of.tables().remove(&self.table);
+        self.of.released.notify_all();
+    }
+}
+
+impl Rewriting {
+    fn tables(&self) -> MutexGuard<'_, HashSet<Oid>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claims a table, after whoever has it.
+    pub(crate) fn claim(&self, table: Oid) -> Claim<'_> {
+        let mut tables = self.tables();
+        while !tables.insert(table) {
+            tables = self.released.wait(tables).unwrap_or_else(PoisonError::into_inner);
+        }
+        Claim { of: self, table }
+    }
+
+    /// Claims a table that nobody has.
+    fn try_claim(&self, table: Oid) -> Option<Claim<'_>> {
+        let free = self.tables().insert(table);
+        // Not made unless it is ours: dropping it releases the table.
+        free.then(|| Claim { of: self, table })
+    }
+}
+
 /// What to merge, and where the result belongs.
 struct Merge {
     sources: Vec<Arc<Source>>,
@@ -91,7 +133,7 @@ fn class(bytes: u64) -> i32 {
 
 /// Whether a run of this size is left as it is: it is above half of what a merge takes. Any two others fit into one.
 fn settled(config: &StoreConfig, bytes: u64, rows: u64) -> bool {
-    bytes > config.merge_bytes_max / 2 || rows > config.merge_rows_max / 2
+    bytes > config.merge_bytes_max / 2 || rows > config.merge_rows() / 2
 }
 
 /// Runs of the bucket that has most of those a merge can help: how far compaction is behind, whatever the number of
@@ -149,7 +191,7 @@ fn merge_of(config: &StoreConfig, runs: Vec<Run>) -> Option<Merge> {
         let fitting = runs[start..].iter().take(config.compaction_fan_in).take_while(|run| {
             bytes += run.bytes;
             rows += run.rows;
-            bytes <= config.merge_bytes_max && rows <= config.merge_rows_max
+            bytes <= config.merge_bytes_max && rows <= config.merge_rows()
         });
         let end = start + fitting.count();
         if end - start > best.len() {
@@ -173,7 +215,7 @@ pub(crate) enum Failed {
     LeaveAlone,
 }
 
-/// Runs every merge that is due in a table; gives their number. The caller holds the compaction lock.
+/// Runs every merge that is due in a table; gives their number. The caller has claimed the table.
 pub(crate) fn compact_table(shared: &Arc<Shared>, table: Oid, failed: Failed) -> Result<usize> {
     let mut merges = 0;
     loop {
@@ -231,6 +273,8 @@ pub(crate) fn compact_all(shared: &Arc<Shared>) {
     let snapshot = shared.published.load_full();
     shared.merge_failures.forget_gone(&snapshot);
     for (oid, _) in snapshot.tables() {
+        // Another thread is at it.
+        let Some(_claim) = shared.rewriting.try_claim(oid) else { continue };
         match compact_table(shared, oid, Failed::LeaveAlone) {
             Ok(_) => {}
             // A source was truncated or rewritten meanwhile: the next round sees the new state.

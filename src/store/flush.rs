@@ -44,7 +44,7 @@ pub(crate) fn flush_table(shared: &Arc<Shared>, table: Oid) -> Result<bool> {
     Ok(true)
 }
 
-/// Rewrites every part of a table that has deleted rows, each in its run. The caller holds the compaction lock.
+/// Rewrites every part of a table that has deleted rows, each in its run. The caller has claimed the table.
 pub(crate) fn rewrite_deleted(shared: &Arc<Shared>, table: Oid) -> Result<()> {
     let numbers: Vec<u32> = match shared.published.load_full().table(table) {
         None => return Ok(()),

@@ -354,6 +354,7 @@ pub(crate) struct Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ScanIo;
     use crate::manifest::{FileSum, PartFormat};
     use crate::sim::SimDisk;
     use arrow::array::{Int64Array, StringViewArray};
@@ -415,7 +416,7 @@ mod tests {
     #[test]
     fn every_operation_round_trips_and_no_shortened_one_decodes() {
         let disk = Arc::new(SimDisk::new());
-        let place = Arc::new(PartPlace { disk, data_dir: "/sim".into(), uuid: [0; 16] });
+        let place = Arc::new(PartPlace { disk, data_dir: "/sim".into(), uuid: [0; 16], scan_io: ScanIo::Mmap });
         let samples = samples(&place);
         for op in &samples {
             let mut bytes = Vec::new();

@@ -3,7 +3,8 @@
 //! For: rows at rest. `<part:08x>.arrow` is a plain Arrow IPC file (uncompressed, 64-byte aligned, batches of 65,536
 //! rows) that any Arrow tool opens; `<part:08x>.<g>.idx` is its index. Promises: files appear whole or not at all (tmp,
 //! fsync, rename, fsync of the directory); a column chunk's crc is checked at its first use in the process and a
-//! mismatch is XX001 with file, column, batch and offset, never a wrong row; reading copies nothing.
+//! mismatch is XX001 with file, column, batch and offset, never a wrong row; reading through maps copies nothing. With
+//! `scan_io = pread` chunks are read and checked at every use, and nothing stays in memory.
 //! Does not: know deletes (a bitmap beside the part) or decide when to write.
 
 use std::path::{Path, PathBuf};
@@ -19,14 +20,17 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
 use crate::arrange::Arranged;
+use crate::config::ScanIo;
 use crate::dictionary::{self, Dictionary};
 use crate::disk::{Disk, DiskFile, at};
 use crate::error::{Result, StoreError};
+use crate::file_bytes::FileBytes;
 use crate::index_file::{self, BatchPlace, Index, Range};
 use crate::key::KeyDef;
 use crate::key_probe::KeyCache;
 use crate::key_section::KeySection;
 use crate::manifest::{FileSum, ManifestEntry, PartFormat};
+use crate::sketch::Sketch;
 use crate::source::Chunk;
 use crate::zone::{ColumnSummary, Zones};
 use crate::{ColumnId, Oid, Seq};
@@ -40,6 +44,7 @@ pub(crate) struct PartPlace {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) data_dir: PathBuf,
     pub(crate) uuid: [u8; 16],
+    pub(crate) scan_io: ScanIo,
 }
 
 impl std::fmt::Debug for PartPlace {
@@ -80,10 +85,11 @@ impl std::fmt::Debug for Part {
 }
 
 struct OpenPart {
-    data: Bytes,
+    data: FileBytes,
     index: Index,
     schema: SchemaRef,
-    /// Decoded chunks whose crc matched, by batch * columns + column. Dictionary columns hold their codes.
+    /// Decoded chunks whose crc matched, by batch * columns + column. Dictionary columns hold their codes. Empty when
+    /// files are read, as are the dictionaries: what is decoded then is memory and not a map.
     checked: Vec<OnceLock<ArrayRef>>,
     /// Views of the dictionary of each column that has one.
     dictionaries: Vec<OnceLock<ArrayRef>>,
@@ -91,11 +97,14 @@ struct OpenPart {
 }
 
 impl OpenPart {
-    fn new(data: Bytes, index: Index) -> Result<Self> {
-        if index_file::footer_range(&data)? != index.footer {
+    fn new(data: FileBytes, index: Index) -> Result<Self> {
+        let tail = data.range(index.footer.offset, index.footer.len)?;
+        let found = index_file::footer_range(&tail)?;
+        let at_end = index.footer.offset + index.footer.len == data.len();
+        if !at_end || found.offset != 0 || (found.len, found.crc) != (index.footer.len, index.footer.crc) {
             return Err(StoreError::damaged("the footer's checksum does not match"));
         }
-        let footer = index_file::footer(&data)?;
+        let footer = index_file::footer(&tail)?;
         let checked = (0..index.batches.len() * index.ids.len()).map(|_| OnceLock::new()).collect();
         let dictionaries = index.ids.iter().map(|_| OnceLock::new()).collect();
         Ok(Self { data, index, schema: footer.schema, checked, dictionaries, keys: KeyCache::default() })
@@ -186,11 +195,12 @@ impl Part {
 
     fn open_files(&self) -> Result<OpenPart> {
         let [data_path, idx_path] = self.paths();
-        let data = self.place.disk.map(&data_path).map_err(|error| match error.kind() {
+        let data = FileBytes::open(&self.place.disk, &data_path, self.place.scan_io);
+        let data = data.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => StoreError::damaged("the file is missing"),
             _ => StoreError::io("map", &data_path, &error),
         })?;
-        if data.len() as u64 != self.entry.data.len {
+        if data.len() != self.entry.data.len {
             return Err(StoreError::damaged(format!(
                 "the file has {} bytes instead of {}",
                 data.len(),
@@ -201,15 +211,15 @@ impl Part {
             Ok(index) => index,
             Err(error) => {
                 tracing::error!(path = %idx_path.display(), %error, "index is lost or damaged; rebuilding it");
-                self.rebuild_index(&data, &idx_path)?
+                self.rebuild_index(&data.range(0, data.len())?, &idx_path)?
             }
         };
         OpenPart::new(data, index)
     }
 
     fn read_index(&self, path: &Path) -> Result<Index> {
-        let bytes = at("map", path, self.place.disk.map(path))?;
-        if bytes.len() as u64 != self.entry.idx.len {
+        let bytes = at("map", path, FileBytes::open(&self.place.disk, path, self.place.scan_io))?;
+        if bytes.len() != self.entry.idx.len {
             return Err(StoreError::damaged("the index file has a wrong length"));
         }
         let index = Index::parse(bytes, self.table, self.entry.part)?;
@@ -232,7 +242,7 @@ impl Part {
         if let Err(error) = crate::disk::write_atomic(self.place.disk.as_ref(), path, &bytes) {
             tracing::warn!(path = %path.display(), %error, "rebuilt index is used but could not be written");
         }
-        Index::parse(Bytes::from(bytes), self.table, self.entry.part)
+        Index::parse(FileBytes::Whole(Bytes::from(bytes)), self.table, self.entry.part)
     }
 
     /// Statistics problems are not damage of rows: they only switch pruning off.
@@ -259,6 +269,11 @@ impl Part {
         Some(self.statistics(column)?.summary.clone())
     }
 
+    /// Adds the different values of a column; false when that is not known. As with bounds, damage only means that.
+    pub(crate) fn merge_sketch(&self, column: ColumnId, into: &mut Sketch) -> bool {
+        self.opened().is_ok_and(|open| open.index.merge_sketch(column, into).unwrap_or(false))
+    }
+
     pub(crate) fn has_column(&self, column: ColumnId) -> bool {
         self.opened().is_ok_and(|open| open.index.position(column).is_some())
     }
@@ -272,6 +287,13 @@ impl Part {
             .get(chunk * open.index.ids.len() + position)
             .ok_or_else(|| StoreError::internal("part has no such chunk"))?;
         let dictionary = matches!(open.schema.field(position).data_type(), DataType::Dictionary(..));
+        if open.data.is_read() {
+            let array = self.decode(open, chunk, position)?;
+            return Ok(Some(match dictionary::split(&array) {
+                None => Encoded::Plain(array),
+                Some((keys, values)) => Encoded::Dictionary { keys, values: dictionary::views(&values)? },
+            }));
+        }
         if slot.get().is_none() {
             let array = self.decode(open, chunk, position)?;
             let array = match dictionary::split(&array) {
@@ -306,15 +328,11 @@ impl Part {
 
     fn decode(&self, open: &OpenPart, chunk: usize, position: usize) -> Result<ArrayRef> {
         let place = &open.index.batches[chunk];
-        self.check(open, place.meta, chunk, position)?;
-        self.check(open, place.columns[position], chunk, position)?;
+        let bytes = self.block(open, place, place.columns[position], chunk, position)?;
         let mut dictionary = None;
         if let Some((_, place)) = open.index.dictionaries.iter().find(|(of, _)| *of as usize == position) {
-            self.check(open, place.meta, chunk, position)?;
-            self.check(open, place.columns[0], chunk, position)?;
-            dictionary = Some((place.block()?, block_bytes(&open.data, place)?));
+            dictionary = Some((place.block()?, self.block(open, place, place.columns[0], chunk, position)?));
         }
-        let bytes = block_bytes(&open.data, place)?;
         let batch = crate::map::decode_trusted(
             Arc::clone(&open.schema),
             position,
@@ -329,14 +347,39 @@ impl Part {
         Ok(array)
     }
 
-    fn check(&self, open: &OpenPart, range: Range, chunk: usize, position: usize) -> Result<()> {
-        let end = range.offset.saturating_add(range.len);
-        let bytes = if end <= open.data.len() as u64 {
-            &open.data[range.offset as usize..end as usize]
-        } else {
-            return Err(self.damaged(&StoreError::damaged("a column reaches past the end of the file")));
-        };
-        if crc32c::crc32c(bytes) == range.crc {
+    /// The bytes of a block, of which the metadata and one range are checked.
+    fn block(
+        &self,
+        open: &OpenPart,
+        place: &BatchPlace,
+        column: Range,
+        chunk: usize,
+        position: usize,
+    ) -> Result<Buffer> {
+        let len = place.meta.len.saturating_add(place.body_len);
+        let wanted = [place.meta, column].map(|range| (range.offset, range.len));
+        let bytes = open.data.block(place.offset, len, &wanted).map_err(|error| self.damaged(&error))?;
+        for range in [place.meta, column] {
+            self.check(open, &bytes, place.offset, range, chunk, position)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Compares the checksum of a range of a block that begins at `first` in the file.
+    fn check(
+        &self,
+        open: &OpenPart,
+        block: &Buffer,
+        first: u64,
+        range: Range,
+        chunk: usize,
+        position: usize,
+    ) -> Result<()> {
+        let from = range.offset.checked_sub(first).and_then(|from| usize::try_from(from).ok());
+        let to = from.zip(usize::try_from(range.len).ok()).and_then(|(from, len)| from.checked_add(len));
+        let bytes = from.zip(to).and_then(|(from, to)| block.get(from..to));
+        let beyond = || self.damaged(&StoreError::damaged("a column reaches past the end of its block"));
+        if crc32c::crc32c(bytes.ok_or_else(beyond)?) == range.crc {
             return Ok(());
         }
         metrics::counter!("crc_failures_total").increment(1);
@@ -370,15 +413,6 @@ impl Part {
         }
         Ok(())
     }
-}
-
-/// The bytes of a block, in place.
-fn block_bytes(data: &Bytes, place: &BatchPlace) -> Result<Buffer> {
-    let beyond = || StoreError::damaged("a block reaches past the end of its file");
-    let start = usize::try_from(place.offset).map_err(|_| beyond())?;
-    let len = usize::try_from(place.meta.len.saturating_add(place.body_len)).map_err(|_| beyond())?;
-    let end = start.checked_add(len).filter(|end| *end <= data.len()).ok_or_else(beyond)?;
-    Ok(Buffer::from(data.slice(start..end)))
 }
 
 /// What a part is made of.
@@ -437,8 +471,14 @@ pub(crate) fn write(
     at("rename", &tmp, place.disk.rename(&tmp, &data_path))?;
     at("rename", &idx_tmp, place.disk.rename(&idx_tmp, &idx_path))?;
     at("sync", &dir, place.disk.sync_dir(&dir))?;
-    // Open from the start: what the commit thread compares new keys with needs no I/O.
-    part.open.get_or_init(|| open);
+    // Open from the start: what the commit thread compares new keys with needs no I/O (but with `scan_io = pread`).
+    match place.scan_io {
+        ScanIo::Mmap => {
+            part.open.get_or_init(|| open);
+        }
+        // Its files had other names when the index was made.
+        ScanIo::Pread => part.open()?,
+    }
     Ok(part)
 }
 
@@ -495,8 +535,9 @@ fn write_files(
     at("write", idx_tmp, file.write_at(0, &index))?;
     at("sync", idx_tmp, file.sync_all())?;
     let idx = FileSum { len: index.len() as u64, crc: crc32c::crc32c(&index) };
-    let index = Index::parse(at("map", idx_tmp, disk.map(idx_tmp))?, spec.table, spec.number)?;
-    Ok(Written { rows, data, idx, open: OpenPart::new(bytes, index)? })
+    let index = FileBytes::Whole(at("map", idx_tmp, disk.map(idx_tmp))?);
+    let index = Index::parse(index, spec.table, spec.number)?;
+    Ok(Written { rows, data, idx, open: OpenPart::new(FileBytes::Whole(bytes), index)? })
 }
 
 fn io_inside(error: arrow::error::ArrowError, path: &Path) -> StoreError {

@@ -61,7 +61,8 @@ pub(crate) fn recover(
     }
     let lock = format::lock(disk.as_ref(), data_dir, &config.listen_note)?;
     let (uuid, checkpoint) = identify(disk.as_ref(), data_dir)?;
-    let place = Arc::new(PartPlace { disk: Arc::clone(disk), data_dir: data_dir.clone(), uuid });
+    let place =
+        Arc::new(PartPlace { disk: Arc::clone(disk), data_dir: data_dir.clone(), uuid, scan_io: config.scan_io });
     empty_tmp(disk.as_ref(), data_dir)?;
     let base = Base::load(disk.as_ref(), config, clock, opener, checkpoint)?;
     let mut state = State::load(&place, base.seq, base.entries)?;

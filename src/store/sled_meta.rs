@@ -1,7 +1,7 @@
 //! The meta store in sled 0.34.7, under rules that make its weaknesses harmless.
 //!
 //! For: `data/meta/`. The rules: one thread owns it; operations arrive after the log is synced; no flush by time, no
-//! compression, 64 MiB of cache; values are paged into pieces of at most 4 KiB, because sled's files for large values
+//! compression, a bounded cache; values are paged into pieces of at most 4 KiB, because sled's files for large values
 //! are never synced; durable only through `flush` followed by `syncfs` on the directory, because sled's own flush is
 //! `sync_file_range`; opened under `catch_unwind` and `meta::Watched`; a digest is kept beside the entries and compared at
 //! open, so an older or damaged copy is found. Does not: serve readers.
@@ -20,19 +20,19 @@ use crate::state::entry_hash;
 
 /// Limit: bytes of one stored piece of a value.
 const PAGE_BYTES: usize = 4_096;
-const CACHE_BYTES: u64 = 64 << 20;
 const APPLIED: &[u8] = b"applied";
 const DIGEST: &[u8] = b"digest";
 
 /// Opens `data/meta`.
 pub(crate) struct SledOpener {
     dir: PathBuf,
+    cache_bytes: u64,
     syncs: bool,
 }
 
 impl SledOpener {
-    pub(crate) fn new(data_dir: &Path, syncs: bool) -> Self {
-        Self { dir: data_dir.join("meta"), syncs }
+    pub(crate) fn new(data_dir: &Path, cache_bytes: u64, syncs: bool) -> Self {
+        Self { dir: data_dir.join("meta"), cache_bytes, syncs }
     }
 }
 
@@ -50,7 +50,7 @@ fn failed(error: &dyn std::fmt::Display) -> StoreError {
 
 impl MetaOpener for SledOpener {
     fn open(&self) -> Result<Box<dyn MetaStore>> {
-        Ok(Box::new(caught(|| SledMeta::open(&self.dir, self.syncs))?))
+        Ok(Box::new(caught(|| SledMeta::open(self))?))
     }
 
     fn set_aside(&self, time_us: i64) -> Result<()> {
@@ -63,18 +63,18 @@ impl MetaOpener for SledOpener {
 }
 
 impl SledMeta {
-    fn open(dir: &Path, syncs: bool) -> Result<Self> {
+    fn open(opener: &SledOpener) -> Result<Self> {
         let config = sled::Config::new()
-            .path(dir)
+            .path(&opener.dir)
             .flush_every_ms(None)
             .use_compression(false)
-            .cache_capacity(CACHE_BYTES)
+            .cache_capacity(opener.cache_bytes)
             .mode(sled::Mode::LowSpace);
         let db = opened(&config).map_err(|error| failed(&error))?;
         let names = ["catalog", "manifest", "deletes", "kv", "token", "counters"];
         let open = |name: &&str| db.open_tree(name).map_err(|error| failed(&error));
         let trees = names.iter().map(open).collect::<Result<Vec<_>>>()?;
-        Ok(Self { db, trees, dir: dir.to_path_buf(), syncs })
+        Ok(Self { db, trees, dir: opener.dir.clone(), syncs: opener.syncs })
     }
 
     fn tree(&self, space: Space) -> &Tree {
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn paged_values_awkward_keys_and_the_digest_survive_reopening() {
         let dir = tempfile::tempdir().unwrap();
-        let opener = SledOpener::new(dir.path(), true);
+        let opener = SledOpener::new(dir.path(), 16 << 20, true);
         let long: Vec<u8> = (0..300_000u32).map(|i| u8::try_from(i % 251).unwrap()).collect();
         let mut store = opener.open().unwrap();
         assert_eq!(store.applied().unwrap(), 0);
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn an_older_copy_or_garbage_is_put_aside() {
         let dir = tempfile::tempdir().unwrap();
-        let opener = SledOpener::new(dir.path(), true);
+        let opener = SledOpener::new(dir.path(), 16 << 20, true);
         std::fs::create_dir(dir.path().join("meta")).unwrap();
         std::fs::write(dir.path().join("meta/db"), vec![0xA5; 100_000]).unwrap();
         std::fs::write(dir.path().join("meta/conf"), vec![0xA5; 100]).unwrap();

@@ -19,6 +19,7 @@ use crate::live::LiveMasks;
 use crate::manifest::PartFormat;
 use crate::object::Column;
 use crate::part::{Encoded, Part};
+use crate::sketch::Sketch;
 use crate::zone::{ColumnSummary, Zones};
 
 /// Numbers from here on name own rows of a transaction; never stored.
@@ -193,6 +194,16 @@ impl Source {
         match &self.body {
             Body::Part(part) => part.summary(column),
             Body::Delta(_) => None,
+        }
+    }
+
+    /// Adds the different values of a column, deleted rows included; false for a delta, and for parts that do not know.
+    pub fn merge_sketch(&self, column: &Column, into: &mut Sketch) -> bool {
+        match &self.body {
+            Body::Part(part) if part.has_column(column.id) => part.merge_sketch(column.id, into),
+            // Every row has the column's default.
+            Body::Part(_) => column.default_array(1).is_ok_and(|value| into.add(&value)),
+            Body::Delta(_) => false,
         }
     }
 

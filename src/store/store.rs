@@ -1,10 +1,10 @@
 //! The store: what the floors above hold.
 //!
 //! For: opening a data directory and everything the engine asks of it. Threads: one commits, one owns the meta store,
-//! one does maintenance (prepares log segments, flushes, takes checkpoints), one merges parts. Promises: see the crate's front page.
+//! one does maintenance (prepares log segments, flushes, takes checkpoints), one or more merge parts. Promises: see the crate's front page.
 //! Does not: know SQL, run queries, or wait on anything but its own threads.
 //!
-//! Lock order, outermost first; never the other way: maintenance, compaction, committer, checkpoint, meta store, meta jobs,
+//! Lock order, outermost first; never the other way: maintenance, the claim of a table to be rewritten, committer, checkpoint, meta store, meta jobs,
 //! changed keys, request queue, open transactions, relocations, source counters, retired files, recyclable segments, failed
 //! merges, wake-up, history of rewrites.
 
@@ -88,8 +88,8 @@ pub(crate) struct Shared {
     fatal_hook: OnceLock<FatalHook>,
     /// Held by a flush or a checkpoint.
     maintenance: Mutex<()>,
-    /// Held by a compaction; it may run beside a flush, because they never touch the same sources.
-    compaction: Mutex<()>,
+    /// Tables whose parts are rewritten now; a flush may run beside it, because they never touch the same sources.
+    pub(crate) rewriting: compact::Rewriting,
     pub(crate) merge_failures: compact::Failures,
     wakeup: (Mutex<Wakeup>, Condvar),
     checkpoint_wanted: AtomicBool,
@@ -390,7 +390,8 @@ impl Store {
     ///
     /// Errors: 22023 for settings, 55006 when another process has it, XX001 when it is damaged or newer, 58030.
     pub fn open(config: &StoreConfig, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let sled = Arc::new(SledOpener::new(&config.data_dir, !config.unsafe_no_fsync));
+        let cache_bytes = config.budget()?.meta_cache;
+        let sled = Arc::new(SledOpener::new(&config.data_dir, cache_bytes, !config.unsafe_no_fsync));
         let opener = Arc::new(Watched { opener: sled, timeout: OPEN_TIMEOUT });
         Self::open_with(config, disk, clock, opener, false)
     }
@@ -416,13 +417,14 @@ impl Store {
                         shared.maintain();
                     }
                 })?);
-                threads.push(spawn("store-compaction", &shared, |shared| {
-                    compact::yield_to_others();
-                    while shared.compaction_due() {
-                        let _held = lock(&shared.compaction);
-                        compact::compact_all(shared);
-                    }
-                })?);
+                for _ in 0..config.compaction_threads {
+                    threads.push(spawn("store-compaction", &shared, |shared| {
+                        compact::yield_to_others();
+                        while shared.compaction_due() {
+                            compact::compact_all(shared);
+                        }
+                    })?);
+                }
             }
         }
         Ok(Self { handle: Arc::new(Handle { shared, threads: Mutex::new(threads) }) })
@@ -484,9 +486,18 @@ impl Store {
         flush_table(self.shared(), table).map(drop)
     }
 
+    /// Brings the sketches of a table up to date: they are those of its parts, so rows in memory are flushed if they are a
+    /// tenth of the table or more.
+    pub fn analyze(&self, table: Oid) -> Result<()> {
+        match self.snapshot().table(table) {
+            Some(state) if state.delta_rows() * 10 >= state.live_rows().max(1) => self.flush(table),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs the merges that are due in a table; gives their number.
     pub fn compact(&self, table: Oid) -> Result<usize> {
-        let _held = lock(&self.shared().compaction);
+        let _held = self.shared().rewriting.claim(table);
         compact::compact_table(self.shared(), table, compact::Failed::Retry)
     }
 
@@ -494,7 +505,7 @@ impl Store {
     /// beside the rewriting.
     pub fn rewrite_deleted(&self, table: Oid) -> Result<()> {
         self.flush(table)?;
-        let _held = lock(&self.shared().compaction);
+        let _held = self.shared().rewriting.claim(table);
         flush::rewrite_deleted(self.shared(), table)
     }
 
@@ -598,7 +609,7 @@ pub fn rebuild_meta(config: &StoreConfig) -> Result<Seq> {
         let message = format!("directory \"{}\" is not a tributary data directory", config.data_dir.display());
         return Err(StoreError::setting(message));
     }
-    SledOpener::new(&config.data_dir, true).set_aside(clock.now_us())?;
+    SledOpener::new(&config.data_dir, config.budget()?.meta_cache, true).set_aside(clock.now_us())?;
     drop(held);
     let store = Store::open(config, disk, clock)?;
     let seq = store.snapshot().seq();
@@ -684,7 +695,7 @@ fn assemble(
         fatal: OnceLock::new(),
         fatal_hook: OnceLock::new(),
         maintenance: Mutex::new(()),
-        compaction: Mutex::new(()),
+        rewriting: compact::Rewriting::default(),
         merge_failures: compact::Failures::default(),
         wakeup: (Mutex::default(), Condvar::new()),
         checkpoint_wanted: AtomicBool::new(recovered.dump_wanted),

@@ -12,7 +12,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{FilterPredicate, take};
 use datafusion::common::{Result, ScalarValue};
 use roaring::RoaringBitmap;
-use tributary_store::KeySearch;
+use tributary_store::{KeySearch, Sketch};
 
 /// Rows of a granule: the unit of pruning, cancelling and output.
 pub(crate) const GRANULE_ROWS: usize = 8_192;
@@ -106,6 +106,10 @@ pub(crate) trait RowSource: Debug + Send + Sync {
     fn zones(&self, column: usize) -> Option<Zones>;
     /// Bounds of the whole source.
     fn summary(&self, column: usize) -> Option<Summary>;
+    /// Adds the different values of a column, deleted rows included; false where that is not at hand.
+    fn merge_sketch(&self, _column: usize, _into: &mut Sketch) -> bool {
+        false
+    }
     /// The rows of a chunk that are not deleted, if that is at hand as a mask.
     fn live_mask(&self, _chunk: usize) -> Option<BooleanBuffer> {
         None

@@ -2,10 +2,16 @@
 //!
 //! DataFusion answers `count(*)`, `min` and `max` from exact statistics, so an exact figure that is wrong is a wrong
 //! answer. The rules: the row count is exact only without filter and fetch; null counts and bounds in addition only if no
-//! row is deleted, every source has bounds that occur as they stand, and no NaN is in the column. The rest is an estimate.
+//! row is deleted, every source has bounds that occur as they stand, and no NaN is in the column. The rest is an estimate,
+//! and counts of different values always are: they come from the sketches of parts.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
+
+use tributary_store::Sketch;
 
 use super::row_source::{RowSource, Summary};
 use super::{PartSource, ScanTable};
@@ -38,6 +44,29 @@ pub(super) fn of_scan(scan: &PartSource) -> Result<Statistics> {
     Ok(statistics)
 }
 
+/// Different values by column, once they were asked for. A plan asks several times, and a table has many parts.
+#[derive(Debug, Default)]
+pub(crate) struct DistinctCounts {
+    known: Mutex<HashMap<usize, Option<usize>>>,
+}
+
+impl DistinctCounts {
+    fn of(&self, table: &ScanTable, column: usize) -> Option<usize> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(column).or_insert_with(|| distinct_count(table, column))
+    }
+}
+
+/// About how many different values a column has; None if half of the rows or more are in no sketch.
+fn distinct_count(table: &ScanTable, column: usize) -> Option<usize> {
+    let mut all = Sketch::default();
+    let sketched = table.sources.iter().filter(|source| source.merge_sketch(column, &mut all));
+    let sketched: u64 = sketched.map(|source| source.rows()).sum();
+    let rows: u64 = table.sources.iter().map(|source| source.rows()).sum();
+    // The sketches know deleted rows too; there are no more values than rows.
+    (sketched * 2 > rows).then(|| (all.estimate().round() as usize).min(live_row_count(table)))
+}
+
 /// Rows of the table that are not deleted.
 pub(super) fn live_row_count(table: &ScanTable) -> usize {
     table.sources.iter().map(|source| live_rows(source.as_ref())).sum::<u64>() as usize
@@ -50,6 +79,9 @@ fn live_rows(source: &dyn RowSource) -> u64 {
 fn of_column(table: &ScanTable, column: usize, exact: bool) -> ColumnStatistics {
     let mut statistics = ColumnStatistics::new_unknown();
     let data_type = table.schema.field(column).data_type();
+    if let Some(count) = table.distinct.of(table, column) {
+        statistics.distinct_count = Precision::Inexact(count);
+    }
     let mut bounds: Option<Summary> = None;
     let mut exact_counts = exact;
     let mut nulls = 0;

@@ -7,7 +7,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::nullif;
 use datafusion::common::{Result, ScalarValue};
 use roaring::RoaringBitmap;
-use tributary_store::{Column, Encoded, KeySearch, Source, StoreError};
+use tributary_store::{Column, Encoded, KeySearch, Sketch, Source, StoreError};
 
 use super::row_source::{RowSource, Summary, Values, Zones};
 use crate::engine::table::through_datafusion;
@@ -99,6 +99,10 @@ impl RowSource for StoredSource {
         let gone = |row: u32| deletes.is_some_and(|deletes| deletes.contains(row));
         let found = search.find_few(&self.source, &gone, rows_max).map_err(through_datafusion)?;
         Ok(found.map(|found| found.into_iter().map(|(_, row)| row).collect()))
+    }
+
+    fn merge_sketch(&self, column: usize, into: &mut Sketch) -> bool {
+        self.columns.get(column).is_some_and(|column| self.source.merge_sketch(column, into))
     }
 
     fn summary(&self, column: usize) -> Option<Summary> {

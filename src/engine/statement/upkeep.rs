@@ -27,9 +27,10 @@ pub(super) async fn run(session: &mut Session, statement: &UpkeepStatement) -> R
             work(session, move |store| tables.iter().try_for_each(|table| vacuum(store, *table, full))).await?;
             "VACUUM"
         }
-        // Statistics are kept by the store as it writes; the names are checked, and that is all.
+        // The store keeps statistics of its parts as it writes them: what is left is what is in no part yet.
         UpkeepStatement::Analyze { tables } => {
-            vacuumable(session, tables, "analyze")?;
+            let tables = vacuumable(session, tables, "analyze")?;
+            work(session, move |store| tables.iter().try_for_each(|table| settled(store.analyze(*table)))).await?;
             "ANALYZE"
         }
         UpkeepStatement::Checkpoint => {
@@ -66,13 +67,16 @@ pub(super) async fn run(session: &mut Session, statement: &UpkeepStatement) -> R
     Ok(Outcome::Done(tag.to_owned()))
 }
 
-/// Flush, then the merges that are due; FULL also rewrites every part with deleted rows.
-fn vacuum(store: &Store, table: u32, full: bool) -> Result<(), StoreError> {
-    let settled = |outcome: Result<(), StoreError>| match outcome {
-        // Truncated or dropped meanwhile: nothing is left to do.
+/// A table that was truncated or dropped meanwhile leaves nothing to do.
+fn settled(outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+    match outcome {
         Err(error) if error.sqlstate == "40001" => Ok(()),
         outcome => outcome,
-    };
+    }
+}
+
+/// Flush, then the merges that are due; FULL also rewrites every part with deleted rows.
+fn vacuum(store: &Store, table: u32, full: bool) -> Result<(), StoreError> {
     if full {
         settled(store.rewrite_deleted(table))?;
     } else {

@@ -11,8 +11,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, IntervalMonthDayNan
 use arrow::ipc::reader::FileReader;
 use arrow::record_batch::RecordBatch;
 
-use super::kit::open;
-use crate::{GRANULE_ROWS, Isolation, Object, Oid, Store, TableLayout};
+use super::kit::{self, open, open_config};
+use crate::sim::{SimClock, SimDisk, SimMeta};
+use crate::{GRANULE_ROWS, Isolation, Object, Oid, ScanIo, Store, StoreConfig, TableLayout};
 
 const TABLE: Oid = 16_384;
 
@@ -228,4 +229,57 @@ fn floats_are_stored_with_one_zero_and_one_nan() {
     let bits: Vec<u64> =
         column.as_primitive::<arrow::datatypes::Float64Type>().values().iter().map(|v| v.to_bits()).collect();
     assert_eq!(bits, [0, f64::NAN.to_bits(), 1.5f64.to_bits(), f64::NAN.to_bits()]);
+}
+
+/// Rows come out equal whichever way the files are read.
+#[test]
+fn read_and_mapped_parts_give_equal_rows() {
+    for (rows, pattern) in [(1, 0), (8_193, 1), (70_000, 2)] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = |scan_io| StoreConfig { scan_io, background: false, ..StoreConfig::at(dir.path()) };
+        let store = open_config(&config(ScanIo::Pread)).unwrap();
+        let (object, batch) = all_types(rows, pattern);
+        let mut txn = store.begin(Isolation::ReadCommitted);
+        txn.ddl(object).unwrap();
+        txn.append(TABLE, batch.clone()).unwrap();
+        store.commit(txn).wait().unwrap();
+        store.flush(TABLE).unwrap();
+        check(&store, &batch, &format!("{rows} rows, just written"));
+        drop(store);
+        for scan_io in [ScanIo::Pread, ScanIo::Mmap] {
+            let store = open_config(&config(scan_io)).unwrap();
+            check(&store, &batch, &format!("{rows} rows, {scan_io:?}"));
+            check(&store, &batch, &format!("{rows} rows, {scan_io:?} again"));
+        }
+    }
+}
+
+/// What is read is checked at every use: damage that comes later is found too, and a file that cannot be read is an error
+/// of who reads it.
+#[test]
+fn parts_that_are_read_are_checked_each_time() {
+    let (disk, meta, clock) = (SimDisk::new(), SimMeta::new(), Arc::<SimClock>::default());
+    let config = StoreConfig { scan_io: ScanIo::Pread, ..StoreConfig::at("/sim/data") };
+    let store = Store::open_simulated(&config, &disk, clock, &meta).unwrap();
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    txn.ddl(kit::table(TABLE)).unwrap();
+    txn.append(TABLE, kit::rows(0..30_000)).unwrap();
+    let ticket = store.commit(txn);
+    store.step_commit();
+    ticket.try_wait().unwrap().unwrap();
+    store.flush(TABLE).unwrap();
+    let expected: Vec<i64> = (0..30_000).collect();
+    assert_eq!(kit::ids(&store), expected);
+    let path = disk.files().into_iter().find(|path| path.extension().is_some_and(|e| e == "arrow")).unwrap();
+    let at = disk.content(&path).unwrap().windows(8).position(|window| window == 20_000i64.to_le_bytes()).unwrap();
+    for _ in 0..2 {
+        disk.damage(&path, |bytes| bytes[at] ^= 4).unwrap();
+        let error = kit::try_read(&store.snapshot()).unwrap_err();
+        assert!(error.sqlstate == "XX001" && error.detail.unwrap().contains("column \"id\", batch 0"));
+        disk.damage(&path, |bytes| bytes[at] ^= 4).unwrap();
+        assert_eq!(kit::ids(&store), expected);
+    }
+    disk.fail_call_after(3, std::io::ErrorKind::Other);
+    assert_eq!(kit::try_read(&store.snapshot()).unwrap_err().sqlstate, "58030");
+    assert_eq!(kit::ids(&store), expected);
 }

@@ -159,6 +159,32 @@ fn a_part_that_cannot_be_read_does_not_keep_the_disk_busy_or_others_from_being_m
     assert_eq!((parts(&store), ids(&store)), (1, (0..400).collect()));
 }
 
+/// Several threads merge: each takes a table nobody has, and goes past one that somebody has.
+#[test]
+fn a_table_that_is_being_rewritten_keeps_no_thread_from_the_others() {
+    let (_disk, _meta, _clock, store) = sim(StoreConfig { compaction_fan_in: 2, ..small() });
+    for table in [TABLE, TABLE + 1] {
+        let mut txn = store.begin(Isolation::ReadCommitted);
+        txn.ddl(super::kit::table(table)).unwrap();
+        now(&store, store.commit(txn));
+        for round in 0..2 {
+            let mut txn = store.begin(Isolation::ReadCommitted);
+            txn.append(table, rows(round * 10..(round + 1) * 10)).unwrap();
+            now(&store, store.commit(txn));
+            store.flush(table).unwrap();
+        }
+    }
+    let parts = || [TABLE, TABLE + 1].map(|table| store.snapshot().table(table).unwrap().sources().len());
+    let claim = store.shared().rewriting.claim(TABLE);
+    for _ in 0..2 {
+        crate::compact::compact_all(store.shared());
+        assert_eq!(parts(), [2, 1], "going past a claim does not release it");
+    }
+    drop(claim);
+    crate::compact::compact_all(store.shared());
+    assert_eq!(parts(), [1, 1]);
+}
+
 #[test]
 fn writers_wait_for_room_and_are_told_when_there_is_none() {
     let config = StoreConfig { parts_soft: 2, parts_hard: 4, compaction_fan_in: 3, ..small() };
@@ -414,6 +440,52 @@ fn a_long_log_found_at_start_is_cut_soon_and_a_short_one_is_not() {
         }
         assert_eq!(seen, [(cut, cut), (cut, false), (cut, false)], "{commits} commits");
     }
+}
+
+/// What the sketches of parts say together, against exact counts, over everything that makes and remakes parts.
+#[test]
+fn sketches_of_parts_together_estimate_the_distinct_values_of_a_table() {
+    let (disk, meta, clock, store) = sim(small());
+    make_table(&store);
+    let check = |store: &Store, what: &str| {
+        let snapshot = store.snapshot();
+        let state = snapshot.table(TABLE).unwrap();
+        let expected: Vec<std::collections::BTreeSet<Option<String>>> = {
+            let ids = ids(store);
+            let names = ids.iter().map(|id| name_of(*id)).filter(Option::is_some).collect();
+            vec![ids.iter().map(|id| Some(id.to_string())).collect(), names]
+        };
+        for (column, expected) in state.layout().live_columns().zip(expected) {
+            let mut all = crate::Sketch::default();
+            assert!(state.sources().iter().all(|source| source.merge_sketch(column, &mut all)), "{what}");
+            let (estimate, exact) = (all.estimate(), expected.len() as f64);
+            assert!((estimate - exact).abs() <= exact * 0.07, "{what}: {} {estimate}, {exact}", column.field.name());
+        }
+    };
+    for round in 0..6 {
+        now(&store, put_rows(&store, round * 1_000..(round + 1) * 1_000));
+        store.analyze(TABLE).unwrap();
+        check(&store, "flushed");
+    }
+    assert!(parts(&store) > 3);
+    let mut txn = store.begin(Isolation::ReadCommitted);
+    delete_in(&mut txn, &(0..3_000).collect::<Vec<_>>());
+    now(&store, store.commit(txn));
+    store.rewrite_deleted(TABLE).unwrap();
+    check(&store, "after deletes");
+    store.compact(TABLE).unwrap();
+    check(&store, "merged");
+    now(&store, put_rows(&store, 6_000..6_010));
+    store.analyze(TABLE).unwrap();
+    let snapshot = store.snapshot();
+    assert!(snapshot.table(TABLE).unwrap().sources().iter().any(|source| !source.is_part()), "too few to be written");
+    drop((snapshot, store));
+    for path in disk.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "idx")) {
+        crate::Disk::unlink(&disk, &path).unwrap();
+    }
+    let store = Store::open_simulated(&small(), &disk, clock, &meta).unwrap();
+    store.flush(TABLE).unwrap();
+    check(&store, "indexes rebuilt");
 }
 
 /// 16 writers faster than the flush: what is in memory stays within twice the budget and one group of commits.
