@@ -120,6 +120,12 @@ impl std::fmt::Debug for RoleOption {
     }
 }
 
+/// A server has one database, and what is set for it stands in its configuration.
+fn of_database(what: &str) -> PgError {
+    PgError::unsupported(format!("{what} is not supported"))
+        .hint("Use ALTER ROLE name SET, or [settings] in the configuration file.")
+}
+
 /// Reads a statement about roles; `None` if it is none. `tokens` hold no blanks.
 pub(super) fn parse(tokens: &[&TokenWithSpan], text: &str) -> Result<Option<RoleStatement>, PgError> {
     let mut reader = Reader { tokens, at: 0, text };
@@ -139,6 +145,7 @@ pub(super) fn parse(tokens: &[&TokenWithSpan], text: &str) -> Result<Option<Role
             reader.at = 2;
             reader.alter()?
         }
+        ("ALTER", "DATABASE") => return Err(of_database("ALTER DATABASE")),
         ("DROP", "ROLE" | "USER" | "GROUP") => {
             reader.at = 2;
             let if_exists = reader.skip("IF") && reader.expect("EXISTS")?;
@@ -322,8 +329,12 @@ impl Reader<'_> {
     }
 
     fn alter(&mut self) -> Result<RoleStatement, PgError> {
+        if self.word(0) == "ALL" {
+            return Err(of_database("ALTER ROLE ALL"));
+        }
         let name = self.name()?;
         match self.word(0).as_str() {
+            "IN" if self.word(1) == "DATABASE" => Err(of_database("ALTER ROLE IN DATABASE")),
             "RENAME" => {
                 self.at += 1;
                 self.expect("TO")?;

@@ -90,7 +90,9 @@ impl Session {
         }
         let config = engine.config().settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let client = login.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut settings = Settings::open(config.chain(client))?;
+        let own = role_settings(&engine.catalog(), &login.user);
+        let own = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut settings = Settings::open(config.chain(own).chain(client))?;
         settings.set_identity("session_authorization", &login.user, false);
         let role = settings.get("role").filter(|role| role != "none");
         if let Some(role) = &role {
@@ -686,4 +688,21 @@ fn rank(severity: &str) -> usize {
 
 fn unknown_portal(name: &str) -> PgError {
     PgError::new(sqlstate::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
+}
+
+/// What ALTER ROLE .. SET says of the role. As in PostgreSQL one that is wrong by now keeps nobody out.
+fn role_settings(catalog: &Catalog, user: &str) -> Vec<(String, String)> {
+    let Some(role) = catalog.role(user) else { return Vec::new() };
+    let pairs = role.settings.iter().filter_map(|entry| entry.split_once('='));
+    pairs
+        .filter(|(name, value)| {
+            let allowed = *name != "role" || *value == "none" || rights::must_be_member(catalog, user, value).is_ok();
+            let sound = Settings::open([(*name, *value)]).is_ok();
+            if !(allowed && sound) {
+                tracing::warn!(setting = name, "a setting of a role is not valid and is left out");
+            }
+            allowed && sound
+        })
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }

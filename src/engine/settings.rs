@@ -116,6 +116,17 @@ impl Settings {
         Ok(())
     }
 
+    /// Checks a setting that sessions of a role shall begin with, and gives its own name.
+    pub fn for_role(name: &str, value: &str) -> Result<String, PgError> {
+        let key = canonical(name);
+        if key == "session_authorization" {
+            let message = format!("parameter \"{key}\" cannot be changed");
+            return Err(PgError::new(sqlstate::CANT_CHANGE_RUNTIME_PARAM, message));
+        }
+        check(&key, value, Phase::Session)?;
+        Ok(Self::spelling(name))
+    }
+
     /// The text of a setting, which is empty from now on and stays so whatever is rolled back.
     pub fn take_text(&mut self, name: &str) -> String {
         let key = canonical(name);

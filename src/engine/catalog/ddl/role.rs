@@ -10,6 +10,7 @@ use crate::dialect::{RoleOption, RoleStatement};
 use crate::engine::catalog::rights;
 use crate::engine::catalog::verifier::Verifier;
 use crate::engine::catalog::{Membership, RoleObject};
+use crate::engine::settings::Settings;
 
 impl Ddl<'_> {
     /// Runs a statement about roles.
@@ -189,9 +190,12 @@ impl Ddl<'_> {
         match setting {
             None => role.settings.clear(),
             Some(setting) => {
-                let prefix = format!("{}=", setting.to_lowercase());
-                role.settings.retain(|entry| !entry.to_lowercase().starts_with(&prefix));
-                role.settings.extend(value.map(|value| format!("{setting}={value}")));
+                let own = match value {
+                    Some(value) => Settings::for_role(setting, value)?,
+                    None => Settings::spelling(setting),
+                };
+                role.settings.retain(|entry| entry.split_once('=').is_none_or(|(name, _)| name != own));
+                role.settings.extend(value.map(|value| format!("{own}={value}")));
             }
         }
         self.put(role);
