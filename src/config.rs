@@ -56,6 +56,8 @@ pub struct Config {
     pub query_threads: usize,
     /// Bytes all queries may use together.
     pub query_memory_bytes: Option<usize>,
+    /// Bytes of disk all queries may use together.
+    pub temp_bytes_max: usize,
     /// Whether to start on a directory that lost acknowledged data. Said on the command line only, never in a file.
     pub accept_data_loss: bool,
     /// Options of the store, checked by it.
@@ -91,6 +93,7 @@ impl Default for Config {
             reactor_threads: 1,
             query_threads: 0,
             query_memory_bytes: None,
+            temp_bytes_max: 50 << 30,
             accept_data_loss: false,
             store: Vec::new(),
             settings: Vec::new(),

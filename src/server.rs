@@ -277,6 +277,7 @@ fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
     let engine_config = EngineConfig {
         database: config.database.clone(),
         query_memory_bytes: config.query_memory_bytes.unwrap_or(usize::try_from(queries).unwrap_or(usize::MAX >> 1)),
+        spill_bytes: config.temp_bytes_max as u64,
         target_partitions: config.query_threads,
         settings: config.settings.iter().cloned().collect(),
         first_superuser: (first_start::superuser_name(config), verifier),

@@ -228,6 +228,15 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        path: "server.temp_limit",
+        default: "50GiB",
+        doc: "disk space all queries may use together for what does not fit their memory",
+        set: |config, text| {
+            config.temp_bytes_max = byte_count(text, 16 << 20, usize::MAX >> 1)?;
+            Ok(())
+        },
+    },
+    Key {
         path: "admin.listen",
         default: "(none)",
         doc: "address and port of /health, /ready and /metrics",

@@ -206,3 +206,26 @@ async fn a_cursor_whose_fetch_failed_gives_no_more_rows() {
     client.ok("ROLLBACK TO a").await;
     assert_eq!(client.error("FETCH ALL FROM c").await.code.as_str(), "34000");
 }
+
+/// Whichever operator meets a limit, and however many wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_is_met_has_its_code() {
+    let engine = EngineConfig { query_memory_bytes: 8 * MIB, spill_bytes: MIB as u64, ..EngineConfig::default() };
+    let database = Database::with_engine(StoreConfig::default(), engine);
+    let mut client = database.connect();
+    client.ok(&format!("CREATE TABLE s AS SELECT i FROM generate_series(1, {SERIES}) AS g(i)")).await;
+    for (query, code, message) in [
+        ("SELECT count(*) FROM s AS a JOIN s AS b USING (i)", "53200", "out of memory"),
+        ("SELECT count(*) FROM s WHERE i IN (SELECT i FROM s)", "53200", "out of memory"),
+        ("DELETE FROM s WHERE i IN (SELECT i FROM s)", "53200", "out of memory"),
+        (
+            "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY -i) AS n FROM s) AS t",
+            "53400",
+            "temporary files exceed their limit",
+        ),
+    ] {
+        let error = client.error(query).await;
+        assert_eq!((error.code.as_str(), error.message.as_str()), (code, message), "{query}: {error:?}");
+    }
+    assert_eq!(client.ok("SELECT count(*) FROM s").await[0], SERIES.to_string());
+}

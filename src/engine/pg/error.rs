@@ -3,6 +3,7 @@
 //! Nothing that a statement can cause is XX000: what DataFusion says of a statement is a mapped PostgreSQL error or, when
 //! no rule knows it, 0A000 with its text. XX000 is left for what DataFusion itself calls internal.
 
+use arrow::error::ArrowError;
 use datafusion::common::{Column, DataFusionError, SchemaError};
 use tributary_pg::error::{PgError, SqlState, nearest};
 use tributary_pg::sqlstate;
@@ -20,44 +21,82 @@ pub(in crate::engine) fn located(error: DataFusionError, source: &SourceText) ->
 
 /// The client's view of an engine error.
 pub(in crate::engine) fn map_error(error: DataFusionError) -> PgError {
-    if let Some(ours) = tributary_udfs::SqlError::find(&error) {
-        return function_error(ours);
+    match tributary_udfs::SqlError::find(&error) {
+        Some(ours) => function_error(ours),
+        None => mapped(&error),
     }
+}
+
+/// The same wherever the error lies: an operator that several wait for shares it among them.
+fn mapped(error: &DataFusionError) -> PgError {
     match error {
-        DataFusionError::External(inner) => match inner.downcast::<PgError>() {
-            Ok(ours) => *ours,
-            Err(other) => PgError::internal(other.to_string()),
-        },
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => map_error(*inner),
-        DataFusionError::Collection(all) => match all.into_iter().next() {
-            Some(first) => map_error(first),
+        DataFusionError::External(inner) => inside(inner.as_ref(), |text| PgError::internal(text.to_owned())),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => mapped(inner),
+        DataFusionError::Collection(all) => match all.first() {
+            Some(first) => mapped(first),
             None => PgError::internal("an empty list of errors"),
         },
-        DataFusionError::Shared(inner) => match inner.as_ref() {
-            DataFusionError::External(boxed) if boxed.is::<PgError>() => {
-                boxed.downcast_ref::<PgError>().cloned().expect("checked by the guard")
-            }
-            other => by_text(&other.strip_backtrace()),
-        },
-        DataFusionError::ArrowError(inner, _) => match *inner {
-            arrow::error::ArrowError::ExternalError(inner) => match inner.downcast::<PgError>() {
-                Ok(ours) => *ours,
-                Err(other) => match other.downcast::<DataFusionError>() {
-                    Ok(nested) => map_error(*nested),
-                    Err(other) => by_text(&other.to_string()),
-                },
-            },
-            arrow::error::ArrowError::DivideByZero => PgError::new(sqlstate::DIVISION_BY_ZERO, "division by zero"),
-            other => by_text(&other.to_string()),
-        },
-        DataFusionError::NotImplemented(message) => by_text(&message),
-        DataFusionError::ResourcesExhausted(message) => PgError::new(sqlstate::OUT_OF_MEMORY, "out of memory")
-            .detail(message)
-            .hint("Raise server.query_memory, or work on fewer rows at a time."),
-        DataFusionError::SchemaError(inner, _) => schema_error(*inner),
-        DataFusionError::Internal(message) => internal(&message),
+        DataFusionError::Shared(inner) => mapped(inner),
+        DataFusionError::ArrowError(inner, _) => arrow_error(inner),
+        DataFusionError::IoError(error) => io_error(error),
+        DataFusionError::NotImplemented(message) => by_text(message),
+        DataFusionError::ResourcesExhausted(message) => exhausted(message),
+        DataFusionError::SchemaError(inner, _) => schema_error(inner),
+        DataFusionError::Internal(message) => internal(message),
         other => by_text(&other.strip_backtrace()),
     }
+}
+
+fn arrow_error(error: &ArrowError) -> PgError {
+    match error {
+        ArrowError::ExternalError(inner) => inside(inner.as_ref(), by_text),
+        ArrowError::IoError(_, error) => io_error(error),
+        ArrowError::DivideByZero => PgError::new(sqlstate::DIVISION_BY_ZERO, "division by zero"),
+        other => by_text(&other.to_string()),
+    }
+}
+
+/// An error in another's box.
+fn inside(error: &(dyn std::error::Error + Send + Sync + 'static), unknown: impl Fn(&str) -> PgError) -> PgError {
+    if let Some(ours) = error.downcast_ref::<PgError>() {
+        return ours.clone();
+    }
+    match (error.downcast_ref::<DataFusionError>(), error.downcast_ref::<ArrowError>()) {
+        (Some(nested), _) => mapped(nested),
+        (_, Some(nested)) => arrow_error(nested),
+        _ => unknown(&error.to_string()),
+    }
+}
+
+/// Temporary files: a limit of theirs travels as an error of the disk.
+fn io_error(error: &std::io::Error) -> PgError {
+    let message = error.to_string();
+    if message.contains(SPILL_LIMIT) {
+        return exhausted(&message);
+    }
+    if let Some(inner) = error.get_ref().filter(|inner| inner.is::<PgError>() || inner.is::<DataFusionError>()) {
+        return inside(inner, by_text);
+    }
+    let code = match error.kind() {
+        std::io::ErrorKind::StorageFull => sqlstate::DISK_FULL,
+        _ => sqlstate::IO_ERROR,
+    };
+    PgError::new(code, format!("could not use a temporary file: {message}"))
+}
+
+/// What the engine says when temporary files meet their limit.
+const SPILL_LIMIT: &str = "disk space during the spilling process";
+
+/// A limit that was met: of memory, or of the spill directory.
+fn exhausted(message: &str) -> PgError {
+    if message.contains(SPILL_LIMIT) {
+        return PgError::new(sqlstate::CONFIGURATION_LIMIT_EXCEEDED, "temporary files exceed their limit")
+            .detail(message.to_owned())
+            .hint("Raise server.temp_limit, or work on fewer rows at a time.");
+    }
+    PgError::new(sqlstate::OUT_OF_MEMORY, "out of memory")
+        .detail(message.to_owned())
+        .hint("Raise server.query_memory, or work on fewer rows at a time.")
 }
 
 /// The error of one of our functions, which knows its own SQLSTATE.
@@ -69,7 +108,7 @@ fn function_error(ours: &tributary_udfs::SqlError) -> PgError {
     error
 }
 
-fn schema_error(error: SchemaError) -> PgError {
+fn schema_error(error: &SchemaError) -> PgError {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let shown = match &field.relation {
@@ -110,11 +149,11 @@ fn schema_error(error: SchemaError) -> PgError {
             PgError::new(sqlstate::AMBIGUOUS_COLUMN, message)
         }
         SchemaError::DuplicateQualifiedField { qualifier, name } => {
-            let message = format!("column reference \"{}\" is ambiguous", visible(&name));
+            let message = format!("column reference \"{}\" is ambiguous", visible(name));
             PgError::new(sqlstate::AMBIGUOUS_COLUMN, message).detail(format!("Relation {qualifier} has it twice."))
         }
         SchemaError::DuplicateUnqualifiedField { name } => {
-            let message = format!("column reference \"{}\" is ambiguous", visible(&name));
+            let message = format!("column reference \"{}\" is ambiguous", visible(name));
             PgError::new(sqlstate::AMBIGUOUS_COLUMN, message)
         }
     }
