@@ -3,12 +3,13 @@
 //! The files are found anew by every scan, inside the directories allowed and with the right of the table's owner to read
 //! files; the columns were fixed when the table was made. Values obey the types' own rules: text goes through PostgreSQL's
 //! parsers, Parquet columns through [`super::foreign`]. A file that changes between the beginning of a scan and its end is
-//! an error (58030), so that no answer mixes two contents. Only the columns a query reads are parsed. Does not: write, keep
-//! anything of the files, or order rows: those of one file come in its order, files in any.
+//! an error (58030), so that no answer mixes two contents. Only the columns a query reads are parsed, and of Parquet files
+//! only the groups of rows that may hold an answer. Does not: write, keep anything of the files, or order rows.
 
 mod definition;
 mod inference;
 mod listing;
+mod pruning;
 mod reading;
 
 use std::fmt;
@@ -17,12 +18,12 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableSource, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableSource, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
@@ -32,10 +33,11 @@ use super::catalog::{Catalog, ExternalObject, TableObject};
 use super::files::FileRight;
 use super::foreign::Wanted;
 use super::session_vars::SessionVars;
-use super::table::schema_of;
+use super::table::{scan_can_filter, schema_of};
 pub(super) use definition::Definition;
 pub(super) use inference::columns_of;
 use listing::Found;
+use pruning::GroupFilter;
 use reading::{FileRows, Target};
 
 /// An external table in the planner.
@@ -63,6 +65,7 @@ impl ExternalTable {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> PgResult<Arc<dyn ExecutionPlan>> {
         let vars = SessionVars::of(state.config_options());
@@ -84,14 +87,27 @@ impl ExternalTable {
             columns: columns.collect::<PgResult<Vec<_>>>()?,
             chosen: chosen.clone(),
             schema: Arc::clone(&schema),
+            filter: self.group_filter(state, filters).map_err(super::pg::map_error)?,
             dirs: engine.store().external_dirs().to_vec(),
         });
-        let partitions = divided(found, state.config().target_partitions());
-        let partitions = partitions.into_iter().map(|files| {
-            Arc::new(FileScan { target: Arc::clone(&target), files: files.into() }) as Arc<dyn PartitionStream>
+        let partitions = divided(found, state.config().target_partitions(), self.definition.has_groups());
+        let partitions = partitions.into_iter().map(|(files, share)| {
+            Arc::new(FileScan { target: Arc::clone(&target), files: files.into(), share }) as Arc<dyn PartitionStream>
         });
         let exec = StreamingTableExec::try_new(schema, partitions.collect(), None, [], false, limit);
         exec.map(|exec| Arc::new(exec) as Arc<dyn ExecutionPlan>).map_err(super::pg::map_error)
+    }
+}
+
+impl ExternalTable {
+    /// What chooses groups of rows, if the format has them.
+    fn group_filter(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<GroupFilter>> {
+        if !self.definition.has_groups() {
+            return Ok(None);
+        }
+        let schema = DFSchema::try_from(Schema::clone(&self.schema))?;
+        let filters = filters.iter().map(|filter| state.create_physical_expr(filter.clone(), &schema));
+        Ok(GroupFilter::new(&filters.collect::<Result<Vec<_>>>()?, &self.schema))
     }
 }
 
@@ -102,8 +118,19 @@ fn owner_may_read(catalog: &Catalog, table: &TableObject) -> PgResult<()> {
     FileRight::Read.must_have(catalog, owner, &what)
 }
 
-/// Files dealt out to at most so many partitions, the largest first.
-fn divided(mut found: Vec<Found>, partitions: usize) -> Vec<Vec<Found>> {
+/// The part of every file that a partition reads: the groups of rows whose number leaves this rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Share {
+    rest: usize,
+    of: usize,
+}
+
+/// Files dealt out to at most so many partitions, the largest first. Few files that have groups of rows are shared by all
+/// partitions instead.
+fn divided(mut found: Vec<Found>, partitions: usize, grouped: bool) -> Vec<(Vec<Found>, Share)> {
+    if grouped && found.len() < partitions {
+        return (0..partitions).map(|rest| (found.clone(), Share { rest, of: partitions })).collect();
+    }
     let count = partitions.min(found.len()).max(1);
     found.sort_by_key(|file| std::cmp::Reverse(file.size()));
     let mut groups: Vec<(u64, Vec<Found>)> = (0..count).map(|_| (0, Vec::new())).collect();
@@ -113,7 +140,7 @@ fn divided(mut found: Vec<Found>, partitions: usize) -> Vec<Vec<Found>> {
             least.1.push(file);
         }
     }
-    groups.into_iter().map(|(_, files)| files).collect()
+    groups.into_iter().map(|(_, files)| (files, Share { rest: 0, of: 1 })).collect()
 }
 
 impl TableProvider for ExternalTable {
@@ -125,11 +152,20 @@ impl TableProvider for ExternalTable {
         TableType::Base
     }
 
+    /// Filters choose groups of rows; each row is filtered above.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let answer = |expr: &&Expr| match self.definition.has_groups() && scan_can_filter(expr) {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(answer).collect())
+    }
+
     fn scan<'life0, 'life1, 'life2, 'life3, 'async_trait>(
         &'life0 self,
         state: &'life1 dyn Session,
         projection: Option<&'life2 Vec<usize>>,
-        _filters: &'life3 [Expr],
+        filters: &'life3 [Expr],
         limit: Option<usize>,
     ) -> Pin<Box<dyn Future<Output = Result<Arc<dyn ExecutionPlan>>> + Send + 'async_trait>>
     where
@@ -139,7 +175,9 @@ impl TableProvider for ExternalTable {
         'life3: 'async_trait,
         Self: 'async_trait,
     {
-        Box::pin(ready(self.plan(state, projection, limit).map_err(|error| DataFusionError::External(Box::new(error)))))
+        Box::pin(ready(
+            self.plan(state, projection, filters, limit).map_err(|error| DataFusionError::External(Box::new(error))),
+        ))
     }
 }
 
@@ -147,6 +185,7 @@ impl TableProvider for ExternalTable {
 struct FileScan {
     target: Arc<Target>,
     files: Arc<[Found]>,
+    share: Share,
 }
 
 impl fmt::Debug for FileScan {
@@ -161,7 +200,7 @@ impl PartitionStream for FileScan {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (target, files) = (Arc::clone(&self.target), Arc::clone(&self.files));
+        let (target, files, share) = (Arc::clone(&self.target), Arc::clone(&self.files), self.share);
         let begun = (0_usize, None::<FileRows>);
         let rows = futures::stream::try_unfold(begun, move |(mut next, mut open)| {
             let batch = (|| loop {
@@ -171,7 +210,7 @@ impl PartitionStream for FileScan {
                         None => return Ok(None),
                         Some(file) => {
                             next += 1;
-                            open.insert(FileRows::open(&target, file, context.memory_pool())?)
+                            open.insert(FileRows::open(&target, file, share, context.memory_pool())?)
                         }
                     },
                 };

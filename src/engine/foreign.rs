@@ -62,6 +62,16 @@ pub(super) fn converted(found: &ArrayRef, wanted: &Wanted) -> Result<ArrayRef, (
     }
 }
 
+/// Bounds of a column as wanted, if they stay bounds: only between types that mean the same. What does not fit is no
+/// bound.
+pub(super) fn reordered(bounds: &ArrayRef, wanted: &Wanted) -> Option<ArrayRef> {
+    if !alike(bounds.data_type(), wanted) {
+        return None;
+    }
+    let options = CastOptions { safe: true, ..CastOptions::default() };
+    cast_with_options(bounds, &wanted.data_type, &options).ok()
+}
+
 /// Without dictionaries and runs.
 fn flat(array: &ArrayRef) -> PgResult<ArrayRef> {
     let plain = match array.data_type() {

@@ -293,7 +293,7 @@ impl fmt::Debug for StoreTable {
 }
 
 /// Whether the scan may evaluate a condition itself: it must not depend on when or how often it runs.
-fn scan_can_filter(expr: &Expr) -> bool {
+pub(super) fn scan_can_filter(expr: &Expr) -> bool {
     let mut able = !expr.is_volatile();
     let walked = expr.apply(|node| {
         let subquery = matches!(

@@ -134,6 +134,9 @@ fn internal(error: ParquetError) -> PgError {
     PgError::internal(format!("while writing Parquet: {error}"))
 }
 
+/// A Parquet file whose description was read.
+pub(in crate::engine) type Opened = ParquetRecordBatchReaderBuilder<File>;
+
 /// The columns of a Parquet file, in batches.
 pub(in crate::engine) struct ParquetRows {
     batches: Box<dyn Iterator<Item = Result<RecordBatch, arrow::error::ArrowError>> + Send>,
@@ -161,6 +164,17 @@ impl ParquetRows {
         wanted: Vec<(String, Wanted)>,
         others: OtherColumns,
     ) -> PgResult<Self> {
+        Self::open_groups(file, shown, wanted, others, |file| (0..file.metadata().num_row_groups()).collect())
+    }
+
+    /// The same for some groups of rows only.
+    pub(in crate::engine) fn open_groups(
+        file: File,
+        shown: &str,
+        wanted: Vec<(String, Wanted)>,
+        others: OtherColumns,
+        groups: impl FnOnce(&Opened) -> Vec<usize>,
+    ) -> PgResult<Self> {
         let builder = opened(file, shown)?;
         let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
         if others == OtherColumns::Refuse
@@ -178,7 +192,9 @@ impl ParquetRows {
         read.sort_unstable();
         let places = roots.iter().filter_map(|root| read.binary_search(root).ok()).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let batches = guarded(shown, || builder.with_batch_size(BATCH_ROWS).with_projection(mask).build())?;
+        let groups = guarded(shown, || Ok(groups(&builder)))?;
+        let builder = builder.with_batch_size(BATCH_ROWS).with_projection(mask).with_row_groups(groups);
+        let batches = guarded(shown, || builder.build())?;
         Ok(Self { batches: Box::new(batches), places, wanted, shown: shown.to_owned(), rows: 0 })
     }
 
@@ -209,7 +225,7 @@ pub(in crate::engine) fn schema_of(file: File, shown: &str) -> PgResult<SchemaRe
     Ok(Arc::clone(opened(file, shown)?.schema()))
 }
 
-fn opened(file: File, shown: &str) -> PgResult<ParquetRecordBatchReaderBuilder<File>> {
+fn opened(file: File, shown: &str) -> PgResult<Opened> {
     // Types come from the format's own schema: one that another program embedded could say anything.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     guarded(shown, || ParquetRecordBatchReaderBuilder::try_new_with_options(file, options))

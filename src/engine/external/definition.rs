@@ -157,6 +157,11 @@ impl Definition {
         Ok(())
     }
 
+    /// Has the format groups of rows, with bounds?
+    pub(super) fn has_groups(&self) -> bool {
+        self.stored == Stored::Parquet
+    }
+
     /// The directory to list and the pattern of names in it, if the location has one.
     pub(super) fn pattern(&self) -> Option<(&str, &str)> {
         let (directory, name) = self.location.rsplit_once('/')?;

@@ -14,9 +14,11 @@ use tributary_pg::error::{PgError, PgResult};
 use tributary_pg::style::TextStyle;
 use tributary_pg::{InputBuilder, sqlstate};
 
+use super::Share;
 use super::definition::{Definition, Packing, Stored};
 use super::listing::Found;
-use crate::engine::copy::parquet::{OtherColumns, ParquetRows};
+use super::pruning::GroupFilter;
+use crate::engine::copy::parquet::{Opened, OtherColumns, ParquetRows};
 use crate::engine::dml::Kept;
 use crate::engine::files::{self, Facts, Place, cannot};
 use crate::engine::foreign::Wanted;
@@ -37,6 +39,8 @@ pub(super) struct Target {
     pub(super) chosen: Vec<usize>,
     /// Schema of the batches.
     pub(super) schema: SchemaRef,
+    /// What chooses groups of rows.
+    pub(super) filter: Option<GroupFilter>,
     pub(super) dirs: Vec<PathBuf>,
 }
 
@@ -75,13 +79,20 @@ fn changed(shown: &str) -> PgError {
         .hint("Retry the statement once the file is complete.")
 }
 
-/// A file unpacked.
+/// The text of a file: unpacked, and without the byte order mark that some programs put before it.
 pub(super) fn unpacked(file: File, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
-    Ok(match packing {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    let mut source: Box<dyn Read + Send> = match packing {
         Packing::Plain => Box::new(file),
         Packing::Gzip => Box::new(MultiGzDecoder::new(file)),
         Packing::Zstd => Box::new(zstd::Decoder::new(file)?),
-    })
+    };
+    let mut begin = Vec::with_capacity(MARK.len());
+    source.by_ref().take(MARK.len() as u64).read_to_end(&mut begin)?;
+    if begin == MARK {
+        return Ok(source);
+    }
+    Ok(Box::new(io::Cursor::new(begin).chain(source)))
 }
 
 /// What reading a file failed with: the file system's error, or bytes that do not unpack.
@@ -93,9 +104,26 @@ pub(super) fn read_error(shown: &str, error: &io::Error) -> PgError {
         .detail(format!("{error}."))
 }
 
+/// The groups of rows of a file that a partition reads.
+fn groups(target: &Target, file: &Opened, share: Share) -> Vec<usize> {
+    let count = file.metadata().num_row_groups();
+    let kept = match &target.filter {
+        Some(filter) => filter.groups_kept(file, &target.columns),
+        None => vec![true; count],
+    };
+    // Shared out after the choice, so that partitions get alike many.
+    let kept = (0..count).filter(|group| kept[*group]);
+    kept.enumerate().filter(|(place, _)| place % share.of == share.rest).map(|(_, group)| group).collect()
+}
+
 impl FileRows {
     /// Opens a file; it must still be what it was when the scan began.
-    pub(super) fn open(target: &Arc<Target>, found: &Found, pool: &Arc<dyn MemoryPool>) -> PgResult<Self> {
+    pub(super) fn open(
+        target: &Arc<Target>,
+        found: &Found,
+        share: Share,
+        pool: &Arc<dyn MemoryPool>,
+    ) -> PgResult<Self> {
         let shown = found.place.shown();
         // Placed again: a link may have changed its mind since.
         let place: Place = files::place(shown, &target.dirs)?;
@@ -109,7 +137,8 @@ impl FileRows {
         let body = match target.definition.stored {
             Stored::Parquet => {
                 let wanted = target.chosen.iter().map(|index| target.columns[*index].clone()).collect();
-                ParquetRows::open(opened.file, shown, wanted, OtherColumns::Skip).map(Body::Parquet)
+                let groups = |file: &Opened| groups(target, file, share);
+                ParquetRows::open_groups(opened.file, shown, wanted, OtherColumns::Skip, groups).map(Body::Parquet)
             }
             Stored::Csv | Stored::Json => {
                 let packing = target.definition.packing_of(shown);
@@ -234,6 +263,10 @@ impl Lines {
         loop {
             let Reader::Csv(reader) = &mut self.reader else { return Ok(()) };
             if let Some(names) = reader.next_names()? {
+                if let Some(twice) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+                    let message = format!("file \"{shown}\" has two columns \"{}\"", names[twice]);
+                    return Err(PgError::new(sqlstate::BAD_COPY_FILE_FORMAT, message));
+                }
                 let places = self.fields.iter().map(|index| {
                     let name = &target.columns[*index].0;
                     let place = names.iter().position(|named| named == name);

@@ -1,5 +1,6 @@
-//! parse_ident: a qualified name taken apart as the parser would.
+//! parse_ident: a qualified name taken apart as the parser would; pg_options_to_table: options taken apart.
 
+use arrow::array::{ArrayRef, AsArray};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
@@ -15,8 +16,23 @@ pub(super) fn find(code: &str) -> Option<Implementation> {
                 parts(row.text(0), strict).map(|parts| Some(parts.into_iter().map(Some).collect()))
             })
         }),
+        "pg_options_to_table/0" => Implementation::strict(|call, values| {
+            text_lists(call, values, true, |row| Ok(Some(options(&row.list(0)).map(|(name, _)| Some(name)).collect())))
+        }),
+        "pg_options_to_table/1" => Implementation::strict(|call, values| {
+            text_lists(call, values, true, |row| Ok(Some(options(&row.list(0)).map(|(_, value)| value).collect())))
+        }),
         _ => None,
     }
+}
+
+/// Name and value of each `name=value`.
+fn options(list: &ArrayRef) -> impl Iterator<Item = (String, Option<String>)> {
+    let texts = list.as_string_view().iter().flatten();
+    texts.map(|text| match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), None),
+    })
 }
 
 /// The parts of a qualified name; `strict` refuses what follows it.
