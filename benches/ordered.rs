@@ -41,8 +41,8 @@ pub fn run() {
     let plan = runtime.block_on(rows(&mut ordered, &format!("EXPLAIN {QUERY}"))).join("\n");
     assert!(!plan.contains("SortExec") && !plan.contains("RepartitionExec"), "{plan}");
     println!("\nordered: {EVENT_COUNT} events of {PERSON_COUNT} persons, five ordered aggregates a person");
-    let expected = runtime.block_on(rows(&mut plain, QUERY));
-    assert_eq!(runtime.block_on(rows(&mut ordered, QUERY)), expected, "the tables agree");
+    let expected = runtime.block_on(rows(&mut ordered, QUERY));
+    assert_eq!(runtime.block_on(rows(&mut plain, QUERY)), expected, "the tables agree");
     let report = |name: &str, session: &mut Session| {
         let mut wall = Duration::MAX;
         let cost = cheapest(TIMES, || {

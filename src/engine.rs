@@ -33,6 +33,7 @@ mod sequences;
 mod session;
 mod session_vars;
 mod settings;
+mod sorted_groups;
 mod state_pool;
 mod statement;
 mod store_error;
@@ -398,9 +399,10 @@ fn logical_rules(optimizer: bool) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 /// DataFusion's rules between ours: what they enforce must find scans in the mode they will run in, and joins are made to
 /// give way in the plan as it will run.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let ours: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(scan::ordered_scan::OrderedScan);
+    let first: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
+        [Arc::new(scan::ordered_scan::OrderedScan), Arc::new(sorted_groups::SortedGroups)];
     let last: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(give_way::GiveWay);
-    std::iter::once(ours).chain(PhysicalOptimizer::new().rules).chain([last]).collect()
+    first.into_iter().chain(PhysicalOptimizer::new().rules).chain([last]).collect()
 }
 
 fn session_config(config: &EngineConfig) -> SessionConfig {

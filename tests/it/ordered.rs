@@ -59,9 +59,25 @@ async fn plans_over_the_leading_column_need_no_sort_and_no_repartition() {
     let window = "SELECT person, lag(ts) OVER (PARTITION BY person ORDER BY ts) FROM e";
     let plan = client.ok(&format!("EXPLAIN (ENGINE) {window}")).await.join("\n");
     assert!(plan.contains("ordered by=[person, ts]") && !plan.contains("SortExec"), "{plan}");
+    // Lists in the table's order need no sort either.
+    let lists = "SELECT person, array_agg(n ORDER BY ts), string_agg(channel, '>' ORDER BY ts) FROM e GROUP BY person";
+    let plan = client.ok(&format!("EXPLAIN (ENGINE) {lists}")).await.join("\n");
+    assert!(plan.contains("ordered by=[person, ts]") && !plan.contains("SortExec"), "{plan}");
     // Few groups, or another column: as ever.
     let plan = client.ok("EXPLAIN (ENGINE) SELECT channel, count(*) FROM e GROUP BY channel").await.join("\n");
     assert!(!plan.contains("ordered by"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_in_order_are_built_a_group_at_a_time() {
+    let (_database, mut client) = filled(2, "").await;
+    let lists = "SELECT channel, person, array_agg(n ORDER BY ts), count(*) FROM e GROUP BY channel, person";
+    let plan = client.ok(&format!("EXPLAIN (ENGINE) {lists}")).await.join("\n");
+    assert!(plan.contains("mode=SinglePartitioned") && plan.contains("ordering_mode=Sorted"), "{plan}");
+    // Without order there is nothing to sort for.
+    let plan =
+        client.ok("EXPLAIN (ENGINE) SELECT person, array_agg(n), count(*) FROM e GROUP BY person").await.join("\n");
+    assert!(!plan.contains("SortExec"), "{plan}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,6 +88,11 @@ async fn ordered_and_unordered_scans_agree() {
         "SELECT count(*), sum(c * c), max(person) FROM \
          (SELECT person, channel, count(*) AS c FROM e WHERE n < 60 GROUP BY person, channel) AS g",
         "SELECT count(*), count(person), sum(person) FROM (SELECT DISTINCT person FROM e) AS d",
+        "SELECT count(*), sum(length(s)), sum(l[1]), sum(d[1]), sum(first), sum(f) FROM (SELECT person, \
+         string_agg(channel, '>' ORDER BY ts, n, channel) AS s, array_agg(ts ORDER BY ts) AS l, array_agg(ts ORDER BY ts DESC) AS d, \
+         min(ts) AS first, count(*) FILTER (WHERE n > 5) AS f FROM e WHERE n < 10 GROUP BY person) AS g",
+        "SELECT md5(string_agg(s, ',' ORDER BY c)) FROM (SELECT channel || n AS c, \
+         md5(string_agg(ts || ':' || coalesce(person, 0), ',' ORDER BY ts DESC, person)) AS s FROM e WHERE n < 10 GROUP BY channel || n) AS g",
         "SELECT count(*), sum(gap) FROM (SELECT ts - lag(ts) OVER (PARTITION BY person ORDER BY ts) AS gap FROM e) AS w",
         "SELECT count(*), sum(c) FROM (SELECT person, count(*) AS c FROM e WHERE person BETWEEN 700 AND 800 GROUP BY person) AS g",
         "SELECT sum(t.n) FROM e AS t JOIN (SELECT person, max(ts) AS last FROM e GROUP BY person) AS m \
