@@ -120,7 +120,7 @@ pub(crate) struct FrameView<'a> {
     #[cfg_attr(not(test), expect(dead_code, reason = "read by point-in-time restore, which does not exist yet"))]
     pub(crate) time_us: i64,
     pub(crate) payload: &'a [u8],
-    compressed: bool,
+    pub(crate) compressed: bool,
 }
 
 impl FrameView<'_> {

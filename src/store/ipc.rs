@@ -14,6 +14,7 @@ use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use crate::error::{Result, StoreError};
+use crate::ipc_check::check_stream;
 
 /// A batch over bare columns: fields without names or metadata, all nullable.
 pub(crate) fn stripped(columns: &[ArrayRef], rows: usize) -> Result<RecordBatch> {
@@ -32,8 +33,9 @@ pub(crate) fn encode(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<u8>
     Ok(writer.into_inner()?)
 }
 
-/// The schema and batches of an IPC stream.
+/// The schema and batches of an IPC stream, which is not believed before it was checked.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    check_stream(bytes)?;
     let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(damaged)?;
     let schema = reader.schema();
     let batches = reader.collect::<std::result::Result<Vec<_>, _>>().map_err(damaged)?;

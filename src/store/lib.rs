@@ -37,11 +37,14 @@ mod file_bytes;
 mod flush;
 mod format;
 mod frame;
+#[cfg(any(test, feature = "sim"))]
+pub mod fuzz;
 mod history;
 mod hook;
 mod increment;
 mod index_file;
 mod ipc;
+mod ipc_check;
 mod key;
 mod key_check;
 mod key_probe;

@@ -91,7 +91,7 @@ impl ManifestEntry {
             run: reader.u32()?,
             level: reader.u8()?,
             bucket: reader.i64()?,
-            rows: reader.u64()?,
+            rows: rows_of_a_part(reader)?,
             bytes: reader.u64()?,
             min_seq: reader.u64()?,
             max_seq: reader.u64()?,
@@ -101,6 +101,15 @@ impl ManifestEntry {
             idx: FileSum { len: reader.u64()?, crc: reader.u32()? },
         })
     }
+}
+
+/// Limit: row numbers of a part are 32 bits.
+fn rows_of_a_part(reader: &mut Reader<'_>) -> Result<u64> {
+    let rows = reader.u64()?;
+    if rows > 1 << 32 {
+        return Err(StoreError::damaged(format!("part claims {rows} rows")));
+    }
+    Ok(rows)
 }
 
 impl SourceEntry {
@@ -141,7 +150,7 @@ mod tests {
             run: 2,
             level: 3,
             bucket: -4,
-            rows: u64::MAX,
+            rows: 1 << 32,
             bytes: 6,
             min_seq: 7,
             max_seq: 8,

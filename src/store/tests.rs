@@ -4,6 +4,7 @@ mod backup;
 mod compaction;
 mod encodings;
 mod faults;
+mod fuzz_corpora;
 mod gate;
 mod keys;
 mod kit;

@@ -471,7 +471,7 @@ impl Txn {
     pub fn ddl(&mut self, object: Object) -> Result<()> {
         if let Some(layout) = &object.layout {
             layout.check()?;
-            layout.live_columns().try_for_each(|column| crate::index_file::storable(column.field.data_type()))?;
+            layout.live_columns().try_for_each(|column| crate::ipc_check::storable(column.field.data_type()))?;
         }
         self.write_object(object.oid, Some(Arc::new(object)));
         Ok(())

@@ -1,0 +1,4 @@
+//! A whole index file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tributary_store::fuzz::index(data));
