@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -138,6 +138,33 @@ impl BackendState {
     }
 }
 
+/// How far a COPY has come.
+#[derive(Debug)]
+pub struct CopyProgress {
+    /// Its table, 0 for a query.
+    pub relid: u32,
+    /// COPY FROM.
+    pub from: bool,
+    /// With a file rather than the client.
+    pub file: bool,
+    /// Bytes of the file that is read, 0 if unknown.
+    pub bytes_total: AtomicU64,
+    /// Bytes read or written.
+    pub bytes: AtomicU64,
+    /// Rows loaded or given out.
+    pub rows: AtomicU64,
+    /// Rows that WHERE left out.
+    pub excluded: AtomicU64,
+}
+
+impl CopyProgress {
+    /// At its start.
+    pub fn new(relid: u32, from: bool, file: bool) -> Self {
+        let zero = AtomicU64::default;
+        Self { relid, from, file, bytes_total: zero(), bytes: zero(), rows: zero(), excluded: zero() }
+    }
+}
+
 /// What changes while a session lives.
 #[derive(Clone, Debug)]
 pub struct BackendStatus {
@@ -155,6 +182,8 @@ pub struct BackendStatus {
     pub application_name: String,
     /// Current role, which SET ROLE changes.
     pub role: String,
+    /// The COPY that runs.
+    pub copy: Option<Arc<CopyProgress>>,
 }
 
 /// One session as others see it.
@@ -222,6 +251,7 @@ impl Backend {
         self.update(|status| {
             status.state = state;
             status.state_changed_at = SystemTime::now();
+            status.copy = None;
         });
     }
 
@@ -288,6 +318,7 @@ impl Activity {
                 state_changed_at: now,
                 application_name: String::new(),
                 role: user.to_owned(),
+                copy: None,
             }),
             running: Mutex::default(),
         });

@@ -9,12 +9,15 @@ mod output;
 pub(super) mod parquet;
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tributary_pg::copy::{CopyDirection, CopyFormat, CopyOptions};
 use tributary_pg::error::PgError;
 use tributary_pg::sqlstate;
 
-use super::files::{self, FileRight, NewFile};
+use super::activity::CopyProgress;
+use super::files::{self, Allowed, FileRight, NewFile};
 use super::prepared::Outcome;
 use super::session::Session;
 use crate::dialect::{CopyPlace, CopyStatement};
@@ -58,6 +61,13 @@ pub(super) async fn run(session: &mut Session, copy: &CopyStatement) -> Result<O
     }
 }
 
+/// Lets others see how far the COPY is, until its statement ends.
+fn shown_progress(session: &Session, relid: u32, copy: &CopyStatement) -> Arc<CopyProgress> {
+    let progress = Arc::new(CopyProgress::new(relid, copy.from, copy.place != CopyPlace::Client));
+    session.backend().update(|status| status.copy = Some(Arc::clone(&progress)));
+    progress
+}
+
 /// The hint is PostgreSQL's.
 fn must_have(session: &Session, right: FileRight, what: &str) -> Result<(), PgError> {
     right.must_have(&session.catalog(), &session.current_user(), what).map_err(|error| {
@@ -72,7 +82,9 @@ async fn from_file(
     path: &str,
 ) -> Result<String, PgError> {
     let mut input = CopyIn::start(session, copy, options)?;
-    let mut file = files::open(&files::place(path, session.engine().store().external_dirs())?)?;
+    let place = files::place(path, &Allowed::of(session.engine().store()))?;
+    let mut file = files::open(&place)?;
+    input.progress().bytes_total.store(file.facts.size, Ordering::Relaxed);
     if options.format == CopyFormat::Parquet {
         return input.read_parquet(session, file.into_file(), path).await;
     }
@@ -96,7 +108,7 @@ async fn to_file(
     if !path.starts_with('/') {
         return Err(PgError::new(sqlstate::INVALID_NAME, "relative path not allowed for COPY to file"));
     }
-    let place = files::place(path, session.engine().store().external_dirs())?;
+    let place = files::place(path, &Allowed::of(session.engine().store()))?;
     let mut output = CopyOut::start(session, copy, options).await?;
     let mut file = NewFile::create(&place)?;
     while let Some(chunk) = output.next(session).await? {

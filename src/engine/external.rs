@@ -14,7 +14,6 @@ mod reading;
 
 use std::fmt;
 use std::future::ready;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -30,7 +29,7 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use tributary_pg::error::{PgError, PgResult};
 
 use super::catalog::{Catalog, ExternalObject, TableObject};
-use super::files::FileRight;
+use super::files::{Allowed, FileRight};
 use super::foreign::Wanted;
 use super::session_vars::SessionVars;
 use super::table::{scan_can_filter, schema_of};
@@ -72,7 +71,8 @@ impl ExternalTable {
         let engine = vars.and_then(|vars| Some((vars, vars.engine.as_ref()?)));
         let (vars, engine) = engine.ok_or_else(|| PgError::internal("files are read outside an engine"))?;
         owner_may_read(&vars.catalog, &self.object)?;
-        let found = listing::files(&self.definition, engine.store().external_dirs())?;
+        let allowed = Allowed::of(engine.store());
+        let found = listing::files(&self.definition, &allowed)?;
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let chosen = projection.unwrap_or(&all);
         let schema: SchemaRef = Arc::new(
@@ -88,7 +88,7 @@ impl ExternalTable {
             chosen: chosen.clone(),
             schema: Arc::clone(&schema),
             filter: self.group_filter(state, filters).map_err(super::pg::map_error)?,
-            dirs: engine.store().external_dirs().to_vec(),
+            allowed,
         });
         let partitions = divided(found, state.config().target_partitions(), self.definition.has_groups());
         let partitions = partitions.into_iter().map(|(files, share)| {
@@ -225,6 +225,3 @@ impl PartitionStream for FileScan {
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.target.schema), rows))
     }
 }
-
-/// Directories statements may use.
-type Dirs = [PathBuf];

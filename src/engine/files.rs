@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use tributary_pg::error::{PgError, PgResult, SqlState};
 use tributary_pg::sqlstate;
+use tributary_store::Store;
 
 use super::catalog::Catalog;
 use super::catalog::rights::has_role;
@@ -52,6 +53,25 @@ impl FileRight {
     }
 }
 
+/// Where statements may read and write files: in these directories, but never among the server's own files.
+#[derive(Clone, Debug)]
+pub(super) struct Allowed {
+    dirs: Vec<PathBuf>,
+    data_dir: PathBuf,
+}
+
+impl Allowed {
+    /// What the store's configuration says.
+    pub(super) fn of(store: &Store) -> Self {
+        Self { dirs: store.external_dirs().to_vec(), data_dir: store.data_dir().to_owned() }
+    }
+
+    /// A path without links: is it the data directory or in it? So does a directory that cannot be told.
+    fn is_own(&self, resolved: &Path) -> bool {
+        self.data_dir.canonicalize().map_or(true, |own| resolved.starts_with(own))
+    }
+}
+
 /// A path that may be used: an allowed directory and what is below it, links resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -62,7 +82,7 @@ pub(super) struct Place {
 }
 
 /// Where a path leads; 42501 if that is in none of the allowed directories. Nothing need be there yet.
-pub(super) fn place(path: &str, allowed: &[PathBuf]) -> PgResult<Place> {
+pub(super) fn place(path: &str, allowed: &Allowed) -> PgResult<Place> {
     let outside = || {
         PgError::new(sqlstate::INSUFFICIENT_PRIVILEGE, "path is outside the allowed directories")
             .hint("Set store.external_dirs, or use COPY FROM STDIN or COPY TO STDOUT; psql's \\copy does.")
@@ -75,7 +95,10 @@ pub(super) fn place(path: &str, allowed: &[PathBuf]) -> PgResult<Place> {
     let known = given.ancestors().find(|ancestor| ancestor.exists()).ok_or_else(outside)?;
     let rest = given.strip_prefix(known).map_err(|_| outside())?;
     let resolved = known.canonicalize().map_err(|_| outside())?.join(rest);
-    let inside = allowed.iter().filter_map(|dir| dir.canonicalize().ok()).find_map(|root| {
+    if allowed.is_own(&resolved) {
+        return Err(outside());
+    }
+    let inside = allowed.dirs.iter().filter_map(|dir| dir.canonicalize().ok()).find_map(|root| {
         let below = resolved.strip_prefix(&root).ok()?.to_owned();
         Some(Place { shown: path.to_owned(), root, below })
     });

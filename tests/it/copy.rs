@@ -1,6 +1,6 @@
 //! COPY FROM and TO: values, defaults, errors with their lines, and nothing kept of a COPY that fails.
 
-use tributary::engine::EngineConfig;
+use tributary::engine::{EngineConfig, Implicit, Outcome};
 use tributary_store::StoreConfig;
 
 use crate::database::{Client, Database};
@@ -272,4 +272,31 @@ async fn a_row_that_never_ends_is_bounded_by_the_query_pool() {
         assert_eq!((error.code.as_str(), error.message.as_str()), ("53200", "out of memory"), "{copy}");
         assert_eq!(client.copy_in("COPY c FROM STDIN", &[b"fine\n"]).await.expect("loads"), "COPY 1");
     }
+}
+
+#[tokio::test]
+async fn others_see_how_far_a_copy_is() {
+    let (database, mut client) = table().await;
+    let mut other = database.connect();
+    let shown = "SELECT relid = 'c'::regclass, command, type, bytes_processed, bytes_total, tuples_processed, tuples_excluded \
+                 FROM pg_stat_progress_copy";
+    assert_eq!(other.ok(shown).await, ["SELECT 0"]);
+    let session = &mut client.session;
+    let text = "COPY c (a) FROM STDIN WHERE a % 4 > 0";
+    session.begin_statement(text);
+    let statement = session.parse(text).expect("parses").remove(0);
+    let prepared = session.analyze(statement, &[]).await.expect("is known");
+    let mut portal = session.bind(&prepared, Vec::new()).await.expect("binds");
+    let Outcome::CopyIn(mut copy) = session.run(&mut portal).await.expect("begins") else { panic!("no COPY FROM") };
+    let data: String = (0..10_000).map(|n| format!("{n}\n")).collect();
+    copy.push(session, data.as_bytes()).await.expect("takes");
+    // What is not a whole batch waits.
+    assert_eq!(other.ok(shown).await[0], format!("t|COPY FROM|PIPE|{}|0|6144|2048", data.len()));
+    other.ok("CREATE ROLE clerk; SET ROLE clerk").await;
+    assert_eq!(other.ok("SELECT pid > 0, command, bytes_processed FROM pg_stat_progress_copy").await[0], "t||");
+    other.ok("RESET ROLE").await;
+    assert_eq!(copy.finish(session).await.expect("ends"), "COPY 7500");
+    session.end_statement();
+    session.finish(Implicit::Commit).await.expect("commits");
+    assert_eq!(other.ok(shown).await, ["SELECT 0"]);
 }

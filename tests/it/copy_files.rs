@@ -226,3 +226,24 @@ async fn without_directories_there_are_no_files() {
         assert_eq!((error.code.as_str(), error.message.as_str()), expected);
     }
 }
+
+#[tokio::test]
+async fn the_data_directory_is_nobodys() {
+    let database = Database::with(StoreConfig { external_dirs: vec![PathBuf::from("/")], ..StoreConfig::default() });
+    let mut client = database.connect();
+    client.ok("CREATE TABLE t (a text)").await;
+    let data = database.engine.store().data_dir().display().to_string();
+    for text in [
+        format!("COPY t FROM '{data}/FORMAT'"),
+        format!("COPY t TO '{data}/CHECKPOINT'"),
+        format!("COPY t TO '{data}/new'"),
+        format!("CREATE EXTERNAL TABLE x (a text) STORED AS CSV LOCATION '{data}/FORMAT'"),
+    ] {
+        let error = client.error(&text).await;
+        let expected = ("42501", "path is outside the allowed directories");
+        assert_eq!((error.code.as_str(), error.message.as_str()), expected, "{text}");
+    }
+    // Beside it there are files.
+    let beside = tempfile::tempdir().expect("a temporary directory");
+    assert_eq!(client.ok(&format!("COPY t TO '{}'", beside.path().join("out").display())).await, ["COPY 0"]);
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
@@ -14,6 +15,7 @@ use tributary_pg::{InputBuilder, sqlstate, types};
 
 use super::parquet::{OtherColumns, ParquetRows};
 use crate::dialect::{CopyPlace, CopyStatement, CopySubject};
+use crate::engine::activity::CopyProgress;
 use crate::engine::catalog::{ColumnObject, Relation, TableObject, rights};
 use crate::engine::constraints::{RowChecks, schema_name};
 use crate::engine::dml::{self, Kept, keys::Keys};
@@ -51,6 +53,7 @@ pub struct CopyIn {
     /// Line and text of the rows being collected, for CONTEXT.
     lines: Lines,
     rows: u64,
+    progress: Arc<CopyProgress>,
     /// Its token, and the rows it has loaded before if the token is known.
     named: Option<Token>,
     repeated: Option<u64>,
@@ -304,10 +307,16 @@ impl CopyIn {
             checks,
             keys,
             rows: 0,
+            progress: super::shown_progress(session, table.oid, copy),
             named,
             repeated,
             table,
         })
+    }
+
+    /// How far it is, as others see it.
+    pub(super) fn progress(&self) -> &CopyProgress {
+        &self.progress
     }
 
     /// Where the input stands, for CONTEXT.
@@ -320,6 +329,7 @@ impl CopyIn {
         if self.repeated.is_some() {
             return Ok(());
         }
+        self.progress.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.reader.push(bytes);
         self.read(session)?;
         // What is left is the beginning of a row.
@@ -340,6 +350,7 @@ impl CopyIn {
             while let Some((_, columns)) = rows.next()? {
                 self.lines.numbers.extend(before + 1..=rows.row_count());
                 before = rows.row_count();
+                self.progress.bytes.store(rows.bytes_read(), Ordering::Relaxed);
                 self.flush_columns(session, columns)?;
             }
         }
@@ -416,7 +427,9 @@ impl CopyIn {
                 let numbers = std::mem::take(&mut self.lines.numbers);
                 let kept: Vec<usize> = (0..numbers.len()).filter(|_| keep.next().unwrap_or(false)).collect();
                 self.lines = self.lines.only(&numbers, &kept);
-                filter_record_batch(&rows, &passes).map_err(arrow_error)?
+                let left = filter_record_batch(&rows, &passes).map_err(arrow_error)?;
+                self.progress.excluded.fetch_add((rows.num_rows() - left.num_rows()) as u64, Ordering::Relaxed);
+                left
             }
         };
         if let Some((row, error)) = self.checks.first_failure(&rows)? {
@@ -433,6 +446,7 @@ impl CopyIn {
             return Err(self.keys.error(conflict).context(line));
         }
         self.rows += rows.num_rows() as u64;
+        self.progress.rows.store(self.rows, Ordering::Relaxed);
         self.lines.clear();
         session.store_transaction().append(self.table.oid, rows).map_err(store_error)
     }

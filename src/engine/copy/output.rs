@@ -1,6 +1,8 @@
 //! COPY TO: a running query, printed.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use datafusion::logical_expr::LogicalPlan;
@@ -14,6 +16,7 @@ use super::input::named_columns;
 use super::parquet::ParquetOut;
 use crate::dialect::sqlparser::ast::{Query, Statement as Sql};
 use crate::dialect::{CopyStatement, CopySubject};
+use crate::engine::activity::CopyProgress;
 use crate::engine::catalog::Relation;
 use crate::engine::dml;
 use crate::engine::planner::Planner;
@@ -37,6 +40,7 @@ pub struct CopyOut {
     started: bool,
     ended: bool,
     count: u64,
+    progress: Arc<CopyProgress>,
 }
 
 /// How values and rows are written.
@@ -79,11 +83,12 @@ impl CopyOut {
     ) -> Result<Self, PgError> {
         let view = session.read_view();
         let state = session.state(&view);
-        let (query, relation) = match &copy.subject {
-            CopySubject::Query(query) => (query.as_ref().clone(), None),
+        let (query, relation, relid) = match &copy.subject {
+            CopySubject::Query(query) => (query.as_ref().clone(), None, 0),
             CopySubject::Table { schema, name, columns } => {
                 let relation = view.catalog.resolve(&view.search_path, schema.as_deref(), name)?;
-                (of_table(&relation, schema.as_deref(), name, columns)?, Some(name.as_str()))
+                let relid = if let Relation::Table(table) = &relation { table.oid } else { 0 };
+                (of_table(&relation, schema.as_deref(), name, columns)?, Some(name.as_str()), relid)
             }
         };
         if dml::writes(&Sql::Query(Box::new(query.clone()))) {
@@ -122,11 +127,20 @@ impl CopyOut {
             started: false,
             ended: false,
             count: 0,
+            progress: super::shown_progress(session, relid, copy),
         })
     }
 
     /// The next rows, `None` at the end.
     pub async fn next(&mut self, session: &mut Session) -> Result<Option<CopyChunk>, PgError> {
+        let chunk = self.next_chunk(session).await?;
+        let bytes = chunk.as_ref().map_or(0, |chunk| chunk.bytes.len() as u64);
+        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.progress.rows.store(self.count, Ordering::Relaxed);
+        Ok(chunk)
+    }
+
+    async fn next_chunk(&mut self, session: &mut Session) -> Result<Option<CopyChunk>, PgError> {
         let mut chunk = CopyChunk::default();
         if self.ended {
             return Ok(None);

@@ -145,6 +145,8 @@ pub(in crate::engine) struct ParquetRows {
     wanted: Vec<(String, Wanted)>,
     shown: String,
     rows: u64,
+    /// Rows and bytes of the groups that are read.
+    total: (u64, u64),
 }
 
 /// What columns of the file that nobody wants are.
@@ -193,14 +195,26 @@ impl ParquetRows {
         let places = roots.iter().filter_map(|root| read.binary_search(root).ok()).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
         let groups = guarded(shown, || Ok(groups(&builder)))?;
+        let total = groups.iter().filter_map(|group| builder.metadata().row_groups().get(*group));
+        let total = total.fold((0, 0), |(rows, bytes), group| {
+            // A damaged file may say anything.
+            let more = |sum: u64, one: i64| sum.saturating_add(one.max(0).unsigned_abs());
+            (more(rows, group.num_rows()), more(bytes, group.compressed_size()))
+        });
         let builder = builder.with_batch_size(BATCH_ROWS).with_projection(mask).with_row_groups(groups);
         let batches = guarded(shown, || builder.build())?;
-        Ok(Self { batches: Box::new(batches), places, wanted, shown: shown.to_owned(), rows: 0 })
+        Ok(Self { batches: Box::new(batches), places, wanted, shown: shown.to_owned(), rows: 0, total })
     }
 
     /// Rows given so far.
     pub(in crate::engine) fn row_count(&self) -> u64 {
         self.rows
+    }
+
+    /// About the bytes of the rows given so far.
+    pub(in crate::engine) fn bytes_read(&self) -> u64 {
+        let (rows, bytes) = self.total;
+        (u128::from(bytes) * u128::from(self.rows) / u128::from(rows.max(1))).try_into().unwrap_or(bytes)
     }
 
     /// The next rows, one array a column wanted; errors name row and column.

@@ -6,9 +6,8 @@ use tributary_pg::copy::{CopyFormat, CopyOptions};
 use tributary_pg::error::{PgError, PgResult, nearest};
 use tributary_pg::sqlstate;
 
-use super::Dirs;
 use crate::engine::catalog::ExternalObject;
-use crate::engine::files::{self, Place};
+use crate::engine::files::{self, Allowed, Place};
 
 /// How a file is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,9 +168,9 @@ impl Definition {
     }
 
     /// Where the location leads; 42501 if that is not allowed.
-    pub(in crate::engine) fn check_place(&self, dirs: &Dirs) -> PgResult<Place> {
+    pub(in crate::engine) fn check_place(&self, allowed: &Allowed) -> PgResult<Place> {
         let path = self.pattern().map_or(self.location.as_str(), |(directory, _)| directory);
-        files::place(path, dirs)
+        files::place(path, allowed)
     }
 
     /// Whether a file of a directory is meant.

@@ -14,10 +14,10 @@ use tributary_pg::sqlstate;
 use tributary_pg::types::oid;
 
 use super::definition::{Definition, Stored};
+use super::listing;
 use super::reading::{read_error, unpacked};
-use super::{Dirs, listing};
 use crate::engine::copy::parquet;
-use crate::engine::files;
+use crate::engine::files::{self, Allowed};
 use crate::engine::foreign;
 
 const CHUNK_BYTES: usize = 64 << 10;
@@ -28,8 +28,8 @@ const SAMPLE_BYTES_MAX: usize = 64 << 20;
 type Column = (String, u32, i32);
 
 /// The columns of the files of a definition; 58P01 if there are no files.
-pub(in crate::engine) fn columns_of(definition: &Definition, dirs: &Dirs) -> PgResult<Vec<Column>> {
-    let found = listing::files(definition, dirs)?;
+pub(in crate::engine) fn columns_of(definition: &Definition, allowed: &Allowed) -> PgResult<Vec<Column>> {
+    let found = listing::files(definition, allowed)?;
     if found.is_empty() {
         let message = format!("there are no files at \"{}\"", definition.location);
         return Err(PgError::new(sqlstate::UNDEFINED_FILE, message).hint("List the columns, or add a file first."));

@@ -11,8 +11,8 @@ use std::path::Path;
 use tributary_pg::error::{PgError, PgResult};
 use tributary_pg::sqlstate;
 
-use super::{Definition, Dirs};
-use crate::engine::files::{self, Facts, Place, cannot};
+use super::Definition;
+use crate::engine::files::{self, Allowed, Facts, Place, cannot};
 
 const FILES_MAX: usize = 100_000;
 const DEPTH_MAX: usize = 16;
@@ -31,8 +31,8 @@ impl Found {
 }
 
 /// All files, by path. 58P01 if the location names one that is not there.
-pub(super) fn files(definition: &Definition, dirs: &Dirs) -> PgResult<Vec<Found>> {
-    let place = definition.check_place(dirs)?;
+pub(super) fn files(definition: &Definition, allowed: &Allowed) -> PgResult<Vec<Found>> {
+    let place = definition.check_place(allowed)?;
     let mut paths = Vec::new();
     if let Some((directory, pattern)) = definition.pattern() {
         let named = |path: &Path| {
@@ -47,7 +47,7 @@ pub(super) fn files(definition: &Definition, dirs: &Dirs) -> PgResult<Vec<Found>
         return found(place).map(|file| vec![file]);
     }
     paths.sort();
-    paths.iter().map(|path| found(files::place(path, dirs)?)).collect()
+    paths.iter().map(|path| found(files::place(path, allowed)?)).collect()
 }
 
 fn found(place: Place) -> PgResult<Found> {

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -20,7 +19,7 @@ use super::listing::Found;
 use super::pruning::GroupFilter;
 use crate::engine::copy::parquet::{Opened, OtherColumns, ParquetRows};
 use crate::engine::dml::Kept;
-use crate::engine::files::{self, Facts, Place, cannot};
+use crate::engine::files::{self, Allowed, Facts, Place, cannot};
 use crate::engine::foreign::Wanted;
 
 /// Rows of a batch.
@@ -41,7 +40,8 @@ pub(super) struct Target {
     pub(super) schema: SchemaRef,
     /// What chooses groups of rows.
     pub(super) filter: Option<GroupFilter>,
-    pub(super) dirs: Vec<PathBuf>,
+    /// Where files may be.
+    pub(super) allowed: Allowed,
 }
 
 /// An open file.
@@ -126,7 +126,7 @@ impl FileRows {
     ) -> PgResult<Self> {
         let shown = found.place.shown();
         // Placed again: a link may have changed its mind since.
-        let place: Place = files::place(shown, &target.dirs)?;
+        let place: Place = files::place(shown, &target.allowed)?;
         let opened = files::open(&place)?;
         if opened.facts != found.facts {
             return Err(changed(shown));

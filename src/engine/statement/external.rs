@@ -10,7 +10,7 @@ use crate::dialect::ExternalStatement;
 use crate::dialect::sqlparser::ast::ObjectName;
 use crate::engine::catalog::ExternalObject;
 use crate::engine::external::{self, Definition};
-use crate::engine::files::FileRight;
+use crate::engine::files::{Allowed, FileRight};
 use crate::engine::prepared::Outcome;
 use crate::engine::session::Session;
 
@@ -23,11 +23,11 @@ pub(super) fn create(session: &mut Session, create: &ExternalStatement) -> Resul
         options: create.options.clone(),
     };
     let definition = Definition::of(&object)?;
-    let dirs = session.engine().store().external_dirs().to_vec();
+    let allowed = Allowed::of(session.engine().store());
     // Refused here whether or not the columns are needed.
-    definition.check_place(&dirs)?;
+    definition.check_place(&allowed)?;
     with_ddl(session, "CREATE EXTERNAL TABLE", |ddl| {
-        ddl.create_external(create, object, || external::columns_of(&definition, &dirs))
+        ddl.create_external(create, object, || external::columns_of(&definition, &allowed))
     })
 }
 

@@ -3,6 +3,7 @@
 //! Their rows are made when a scan begins, so each execution sees the present. What another role's session runs is
 //! shown to that role, its members and superusers only.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use tributary_pg::error::PgResult;
@@ -18,6 +19,7 @@ use crate::engine::settings::{Class, Kind, definitions};
 pub(super) fn fill(name: &str, view: &ReadView, rows: &mut Rows) -> PgResult<()> {
     match name {
         "pg_stat_activity" => activity(view, rows),
+        "pg_stat_progress_copy" => copies(view, rows),
         "pg_settings" => settings(view, rows),
         "pg_prepared_statements" => prepared_statements(view, rows),
         "pg_cursors" => cursors(view, rows),
@@ -47,11 +49,7 @@ const BACKGROUND_PID: i32 = 2_000_000_000;
 fn push_backend(view: &ReadView, backend: &Arc<Backend>, rows: &mut Rows) {
     let status = backend.status();
     let user = view.catalog.role(&backend.user);
-    let may_see = view.catalog.role(&view.vars.current_user).is_some_and(|role| {
-        let group = view.catalog.role("pg_read_all_stats");
-        group.is_some_and(|group| rights::has_role(&view.catalog, role, group.oid))
-            || user.is_some_and(|user| rights::has_role(&view.catalog, role, user.oid))
-    });
+    let may_see = may_see(view, backend);
     let shown = |cell: Cell| if may_see { cell } else { Cell::Null };
     let waits = status.state != BackendState::Active;
     rows.push([
@@ -73,6 +71,42 @@ fn push_backend(view: &ReadView, backend: &Arc<Backend>, rows: &mut Rows) {
         ("query", if may_see { status.query.into() } else { "<insufficient privilege>".into() }),
         ("backend_type", "client backend".into()),
     ]);
+}
+
+/// Whether the current role may see what a session does.
+fn may_see(view: &ReadView, backend: &Backend) -> bool {
+    let user = view.catalog.role(&backend.user);
+    view.catalog.role(&view.vars.current_user).is_some_and(|role| {
+        let group = view.catalog.role("pg_read_all_stats");
+        group.is_some_and(|group| rights::has_role(&view.catalog, role, group.oid))
+            || user.is_some_and(|user| rights::has_role(&view.catalog, role, user.oid))
+    })
+}
+
+/// COPY statements that run.
+fn copies(view: &ReadView, rows: &mut Rows) {
+    let Some(engine) = &view.vars.engine else { return };
+    for backend in engine.activity().list() {
+        let Some(copy) = backend.status().copy else { continue };
+        let may_see = may_see(view, &backend);
+        let count = |value: &AtomicU64| match may_see {
+            true => Cell::Int(i64::try_from(value.load(Ordering::Relaxed)).unwrap_or(i64::MAX)),
+            false => Cell::Null,
+        };
+        let shown = |cell: Cell| if may_see { cell } else { Cell::Null };
+        rows.push([
+            ("pid", backend.pid.into()),
+            ("datid", oid::DATABASE.into()),
+            ("datname", backend.database.clone().into()),
+            ("relid", shown(copy.relid.into())),
+            ("command", shown(if copy.from { "COPY FROM" } else { "COPY TO" }.into())),
+            ("type", shown(if copy.file { "FILE" } else { "PIPE" }.into())),
+            ("bytes_processed", count(&copy.bytes)),
+            ("bytes_total", count(&copy.bytes_total)),
+            ("tuples_processed", count(&copy.rows)),
+            ("tuples_excluded", count(&copy.excluded)),
+        ]);
+    }
 }
 
 fn prepared_statements(view: &ReadView, rows: &mut Rows) {
