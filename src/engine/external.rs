@@ -7,6 +7,7 @@
 //! only the groups of rows that may hold an answer. Does not: write, keep anything of the files, or order rows.
 
 mod definition;
+mod foreign_scan;
 mod inference;
 mod listing;
 mod pruning;
@@ -34,6 +35,7 @@ use super::foreign::Wanted;
 use super::session_vars::SessionVars;
 use super::table::{scan_can_filter, schema_of};
 pub(super) use definition::Definition;
+pub(super) use foreign_scan::ForeignScanExec;
 pub(super) use inference::columns_of;
 use listing::Found;
 use pruning::GroupFilter;
@@ -89,13 +91,17 @@ impl ExternalTable {
             schema: Arc::clone(&schema),
             filter: self.group_filter(state, filters).map_err(super::pg::map_error)?,
             allowed,
+            backend: vars.backend.clone(),
         });
+        let files = (found.len(), found.iter().map(Found::size).sum());
         let partitions = divided(found, state.config().target_partitions(), self.definition.has_groups());
         let partitions = partitions.into_iter().map(|(files, share)| {
             Arc::new(FileScan { target: Arc::clone(&target), files: files.into(), share }) as Arc<dyn PartitionStream>
         });
         let exec = StreamingTableExec::try_new(schema, partitions.collect(), None, [], false, limit);
-        exec.map(|exec| Arc::new(exec) as Arc<dyn ExecutionPlan>).map_err(super::pg::map_error)
+        let scan = Arc::new(exec.map_err(super::pg::map_error)?);
+        let (table, location) = (self.object.name.clone(), self.definition.location.clone());
+        Ok(Arc::new(ForeignScanExec { scan, table, location, files }))
     }
 }
 

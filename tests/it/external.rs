@@ -413,6 +413,7 @@ async fn groups_of_rows_are_left_out_only_when_no_row_passes() {
     let small = write_groups(&mut place, 500).await;
     let client = &mut place.client;
     client.ok(&format!("CREATE EXTERNAL TABLE x ({columns}) STORED AS PARQUET LOCATION '{small}'")).await;
+    assert_eq!(client.ok("SELECT count(*) FROM x").await[0], "5002");
     for filter in [
         "true",
         "a = 777",
@@ -438,6 +439,30 @@ async fn groups_of_rows_are_left_out_only_when_no_row_passes() {
             |table: &str| format!("SELECT count(*), sum(a), min(t), max(ts), sum(n) FROM {table} WHERE {filter}");
         assert_eq!(client.ok(&query("x")).await, client.ok(&query("t")).await, "{filter}");
     }
+}
+
+#[tokio::test]
+async fn plans_say_what_is_read_and_scans_stop() {
+    let mut place = Place::new();
+    place.write("many/a.csv", "a\n1\n2\n");
+    place.write("many/b.csv", "a\n3\n");
+    let long: String = std::iter::once("a\n".to_owned()).chain((0..400_000).map(|n| format!("{n}\n"))).collect();
+    let long = place.write("long.csv", long);
+    let many = place.inside.join("many").display().to_string();
+    let client = &mut place.client;
+    client.ok(&format!("CREATE EXTERNAL TABLE many STORED AS CSV LOCATION '{many}'")).await;
+    client.ok(&format!("CREATE EXTERNAL TABLE long STORED AS CSV LOCATION '{long}'")).await;
+    let lines = client.ok("EXPLAIN SELECT a FROM many").await;
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim().trim_start_matches("->").trim()).collect();
+    assert!(lines.iter().any(|line| line.starts_with("Foreign Scan on many")), "{lines:?}");
+    assert!(lines.contains(&format!("Foreign File: {many}").as_str()), "{lines:?}");
+    assert!(lines.contains(&"Foreign File Size: 10 b in 2 files"), "{lines:?}");
+    assert_eq!(client.ok("SELECT a FROM many ORDER BY a LIMIT 2").await[..2], ["1", "2"]);
+    assert_eq!(client.ok("SELECT count(*) FROM (SELECT a FROM many LIMIT 1) x").await[0], "1");
+    // A scan that hands out nothing looks up from its file.
+    client.ok("SET statement_timeout = '1ms'").await;
+    let error = client.error("SELECT sum(a) FROM long WHERE a < 0").await;
+    assert_eq!(error.code.as_str(), "57014");
 }
 
 /// The rows of t in a file of the external directory, in groups of so many rows.

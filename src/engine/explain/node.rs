@@ -24,6 +24,7 @@ use tributary_pg::error::PgError;
 
 use super::words::{shown, sort_keys};
 use crate::engine::dml::WriteKind;
+use crate::engine::external::ForeignScanExec;
 use crate::engine::pg::map_error;
 use crate::engine::scan::PartSource;
 
@@ -122,6 +123,12 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, node: &mut Node) {
             None if one_row(source) => "Result".to_owned(),
             None => "Values Scan".to_owned(),
         }
+    } else if let Some(scan) = plan.downcast_ref::<ForeignScanExec>() {
+        node.relation = Some(scan.table.clone());
+        let (files, bytes) = scan.files;
+        detail("Foreign File", scan.location.clone());
+        detail("Foreign File Size", format!("{bytes} b in {files} {}", if files == 1 { "file" } else { "files" }));
+        "Foreign Scan".to_owned()
     } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         detail("Filter", shown(filter.predicate()));
         "Result".to_owned()

@@ -17,6 +17,7 @@ use super::Share;
 use super::definition::{Definition, Packing, Stored};
 use super::listing::Found;
 use super::pruning::GroupFilter;
+use crate::engine::activity::Backend;
 use crate::engine::copy::parquet::{Opened, OtherColumns, ParquetRows};
 use crate::engine::dml::Kept;
 use crate::engine::files::{self, Allowed, Facts, Place, cannot};
@@ -42,6 +43,15 @@ pub(super) struct Target {
     pub(super) filter: Option<GroupFilter>,
     /// Where files may be.
     pub(super) allowed: Allowed,
+    /// The session that reads.
+    pub(super) backend: Option<Arc<Backend>>,
+}
+
+impl Target {
+    /// The error if the statement must stop: a scan can read for long before it has a row to hand out.
+    fn check_running(&self) -> PgResult<()> {
+        self.backend.as_ref().map_or(Ok(()), |backend| backend.check_running())
+    }
 }
 
 /// An open file.
@@ -154,6 +164,7 @@ impl FileRows {
 
     /// The next rows, `None` at the end.
     pub(super) fn next(&mut self) -> PgResult<Option<RecordBatch>> {
+        self.target.check_running()?;
         let batch = match &mut self.body {
             Body::Lines(lines) => lines.next(&self.watch.shown),
             Body::Parquet(rows) => rows.next(),
