@@ -172,6 +172,8 @@ impl CopyReader {
             let Some(line) = self.next_line()? else { return Ok(None) };
             let header = self.header;
             if header == CopyHeader::Present {
+                // Not looked at, but what is no text is not one line and then rows.
+                self.text(&line)?;
                 self.header = CopyHeader::Absent;
                 continue;
             }
@@ -194,6 +196,10 @@ impl CopyReader {
 
     fn shape_error(&self, message: impl Into<String>, line: &Line) -> PgError {
         PgError::new(sqlstate::BAD_COPY_FILE_FORMAT, message).context(self.context.line_text(self.line, self.raw(line)))
+    }
+
+    fn text(&self, line: &Line) -> PgResult<&str> {
+        check_utf8(self.raw(line)).map_err(|error| error.context(self.context.line(self.line)))
     }
 
     fn split(&mut self, line: &Line) -> PgResult<()> {

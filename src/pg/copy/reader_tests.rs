@@ -159,6 +159,8 @@ fn headers() {
     let mut csv = options(CopyFormat::Csv);
     csv.header = CopyHeader::Present;
     check(&csv, &["a", "b"], "any\n1,2\n", &[r#"2 [Some("1"), Some("2")]"#], None);
+    let error = read(&csv, &["a", "b"], b"a\xff,b\n1,2\n", 3).1.unwrap();
+    assert_eq!((error.code.as_str(), error.context.as_deref()), ("22021", Some("COPY t, line 1")));
     csv.header = CopyHeader::Match;
     check(&csv, &["a", "b"], "a,\"b\"\n1,2\n", &[r#"2 [Some("1"), Some("2")]"#], None);
     for (data, message) in [
