@@ -1,6 +1,7 @@
 //! External tables: columns, values, files found anew, what is refused, and files that change or are damaged.
 
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -229,6 +230,11 @@ async fn files_are_found_by_every_query() {
     assert_eq!(place.client.ok("SELECT sum(a), max(length(b)) FROM many").await[0], "6|10");
     std::fs::remove_dir_all(place.inside.join("many/sub")).expect("removes");
     assert_eq!(place.client.ok("SELECT sum(a) FROM many").await[0], "4");
+    let strange = std::ffi::OsStr::from_bytes(b"\xff.csv");
+    std::fs::write(place.inside.join("many").join(strange), "a,b\n7,x\n").expect("writes");
+    let error = place.client.error("SELECT sum(a) FROM many").await;
+    assert_eq!(error.message, format!("directory \"{many}\" has a file whose name is not valid UTF-8"));
+    std::fs::remove_file(place.inside.join("many").join(strange)).expect("removes");
     // Empty of files: no rows; the directory gone: an error.
     for name in ["one.csv", "three.csv.gz"] {
         std::fs::remove_file(place.inside.join("many").join(name)).expect("removes");

@@ -66,7 +66,11 @@ fn walk(
     let failed = |error: io::Error| cannot(&format!("could not open directory \"{shown}\""), &error, "");
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
+        let Ok(name) = entry.file_name().into_string() else {
+            // Left out in silence its rows would be missing.
+            let message = format!("directory \"{shown}\" has a file whose name is not valid UTF-8");
+            return Err(PgError::new(sqlstate::CHARACTER_NOT_IN_REPERTOIRE, message));
+        };
         let path = format!("{shown}/{name}");
         // Links to directories are not entered: they could lead in a circle.
         if entry.file_type().map_err(failed)?.is_dir() {
