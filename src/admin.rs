@@ -3,6 +3,8 @@
 //! `/health` answers while the process does; `/ready` is 200 only while clients can connect and write; `/metrics` is
 //! Prometheus text. It listens only when configured, and carries no names, no query texts and nothing personal.
 
+pub(crate) mod figures;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -46,6 +48,9 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     }
     match admin.engine.store().failed() {
         Some(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("read-only: {}\n", error.sqlstate)),
+        None if admin.engine.store().disk_full() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "read-only: disk full\n".to_owned())
+        }
         None => (StatusCode::OK, "ready\n".to_owned()),
     }
 }
@@ -75,13 +80,19 @@ fn render(engine: &Engine) -> String {
     gauge(&mut text, "delta_bytes", "Bytes of rows not yet in part files.", status.delta_bytes);
     gauge(&mut text, "parts", "Part files of all tables.", status.parts as u64);
     gauge(&mut text, "commit_queue_depth", "Requests waiting for the commit thread.", status.queue_depth as u64);
+    let begun = engine.activity().list().iter().filter_map(|backend| backend.status().transaction_started_at).min();
+    let oldest = begun.and_then(|at| at.elapsed().ok()).unwrap_or_default().as_secs_f64();
+    gauge(&mut text, "snapshot_oldest_seconds", "Age of the oldest transaction that is open.", oldest);
+    figures::render(&mut text);
+    let help = "How often the metadata store was made again, at the start or since.";
+    figures::counter(&mut text, "meta_rebuilds_total", help, status.meta_rebuilds);
     if let Some(bytes) = status.free_bytes {
         gauge(&mut text, "disk_free_bytes", "Free bytes of the data directory's file system.", bytes);
     }
     text
 }
 
-fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
+fn gauge(text: &mut String, name: &str, help: &str, value: impl std::fmt::Display) {
     writeln!(text, "# HELP tributary_{name} {help}\n# TYPE tributary_{name} gauge\ntributary_{name} {value}")
         .expect("writing to a string cannot fail");
 }

@@ -166,7 +166,7 @@ fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
         tracing::error!(%error, "storage failed; the server ends");
         std::process::exit(70);
     });
-    wait_for_signal()?;
+    wait_for_signal(|| server.reload())?;
     Ok(server.stop().map_err(StartError::Store)?)
 }
 
@@ -201,7 +201,7 @@ fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
             server.superuser(),
             config.database
         );
-        wait_for_signal()?;
+        wait_for_signal(|| server.reload())?;
     }
     stop(server);
     if let Some(directory) = temporary
@@ -323,18 +323,26 @@ fn configure(common: &CommonArguments, data_dir: Option<&PathBuf>) -> Result<Con
     Ok(config)
 }
 
-/// Returns at SIGTERM or SIGINT.
-fn wait_for_signal() -> Result<(), Failure> {
+/// Waits to be told to stop; SIGHUP only reads files again.
+fn wait_for_signal(reload: impl Fn()) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure { code: 1, message: format!("cannot wait for signals: {error}") };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("SIGINT"),
+        let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM"),
+                _ = interrupt.recv() => tracing::info!("SIGINT"),
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP");
+                    reload();
+                    continue;
+                }
+            }
+            return Ok(());
         }
-        Ok(())
     })
 }

@@ -205,6 +205,11 @@ impl Engine {
         Self::open(EngineConfig::default(), store).expect("opens")
     }
 
+    /// Checks settings that sessions shall begin with.
+    pub fn check_settings<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), PgError> {
+        settings::Settings::open(settings).map(drop)
+    }
+
     /// Opens a session. Errors are those of PostgreSQL's login: unknown database 3D000, bad setting.
     pub fn connect(self: &Arc<Self>, login: Login) -> Result<Session, PgError> {
         Session::open(Arc::clone(self), login)

@@ -24,7 +24,7 @@ use crate::engine::{Engine, EngineConfig};
 use crate::wire::listener::Wire;
 use crate::wire::login::Door;
 use crate::wire::slots::{Failures, Slots};
-use crate::wire::tls;
+use crate::wire::tls::{self, TlsFiles};
 
 /// Threads beside the workers at most: one a session, of which there are 10,000 at most, and one for each worker that long
 /// work has taken out of turn.
@@ -98,6 +98,7 @@ pub struct Server {
     superuser: String,
     socket_path: Option<PathBuf>,
     shutdown_timeout: Duration,
+    tls_files: Option<TlsFiles>,
     reactor: Runtime,
     queries: Runtime,
 }
@@ -156,6 +157,7 @@ impl fmt::Debug for Server {
 impl Server {
     /// Opens the data and listens. Must not be called from within an asynchronous task: it makes its own runtimes.
     pub fn start(config: &Config) -> Result<Self, StartError> {
+        admin::figures::keep();
         let tls = config
             .tls_files()
             .map(|files| tls::load(&files.certificate, &files.key))
@@ -173,7 +175,7 @@ impl Server {
         let door = Door {
             engine: Arc::clone(&engine),
             rules: config.access_rules(),
-            tls,
+            tls: tls.map(arc_swap::ArcSwap::from_pointee),
             trusted_role: config.trust.then(|| first_start::superuser_name(config)),
             slots: Slots::new(config.connections_max, config.connections_reserved),
             failures: Failures::default(),
@@ -192,18 +194,43 @@ impl Server {
             }
         };
         let admin_address = admin.map(|(listener, address)| {
+            tracing::info!(%address, "watched on the admin port");
             reactor.spawn(admin::serve(listener, Admin { engine: Arc::clone(&engine), stopping }));
             address
         });
         tracing::info!(%address, "ready for connections");
         let shutdown_timeout = config.shutdown_timeout;
         let superuser = first_start::superuser_name(config);
-        Ok(Self { engine, wire, address, admin_address, superuser, socket_path, shutdown_timeout, reactor, queries })
+        let tls_files = config.tls_files();
+        Ok(Self {
+            engine,
+            wire,
+            address,
+            admin_address,
+            superuser,
+            socket_path,
+            shutdown_timeout,
+            tls_files,
+            reactor,
+            queries,
+        })
     }
 
     /// Where clients connect: the port chosen when port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads the certificate again. A bad new one is logged, and the old one stays.
+    pub fn reload(&self) {
+        let (Some(files), Some(tls)) = (&self.tls_files, &self.wire.door.tls) else { return };
+        match tls::load(&files.certificate, &files.key) {
+            Ok(new) => {
+                tls.store(Arc::new(new));
+                tracing::info!("the certificate was read again");
+            }
+            Err(fault) => tracing::error!(%fault, "the certificate stays what it was"),
+        }
     }
 
     /// Where the admin port is, if there is one.
@@ -268,6 +295,8 @@ fn open_engine(config: &Config) -> Result<Arc<Engine>, StartError> {
     let Some(data_dir) = &config.data_dir else {
         return Err(ConfigError::new("no data directory was given").hint("Use --data-dir DIR.").into());
     };
+    // Every session begins with these: a wrong one would keep everybody out.
+    Engine::check_settings(config.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     let (store, queries) = open_store(config, data_dir)?;
     // A crash between the two leaves a directory without roles, which is still a new one.
     let verifier = match store.snapshot().object_count() {

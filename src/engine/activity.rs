@@ -236,6 +236,7 @@ impl Backend {
             status.state = BackendState::Active;
             status.query = cut(query, QUERY_BYTES_MAX).to_owned();
             status.query_started_at = Some(now);
+            status.transaction_started_at.get_or_insert(now);
             status.state_changed_at = now;
         });
         token
@@ -252,6 +253,9 @@ impl Backend {
             status.state = state;
             status.state_changed_at = SystemTime::now();
             status.copy = None;
+            if state == BackendState::Idle {
+                status.transaction_started_at = None;
+            }
         });
     }
 

@@ -6,6 +6,7 @@
 //! the store. Does not: delay commits to make groups bigger; while one sync runs the next group forms.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -430,7 +431,10 @@ impl Committer {
             let took = shared.clock.monotonic().saturating_sub(started);
             metrics::histogram!("wal_sync_seconds").record(took.as_secs_f64());
             match written {
-                Ok(()) => self.marked = group.frames.last().is_some_and(|frame| frame.kind == FrameKind::Mark),
+                Ok(()) => {
+                    shared.wal_short_of.store(0, Ordering::Relaxed);
+                    self.marked = group.frames.last().is_some_and(|frame| frame.kind == FrameKind::Mark);
+                }
                 Err(failure) => return self.refuse(shared, group, failure),
             }
         }
@@ -457,7 +461,13 @@ impl Committer {
         self.state.snap = Snapshot::clone(&shared.published.load());
         self.state.retired.clear();
         let error = match failure {
-            WalFailure::Refused(error) => error,
+            WalFailure::Refused(error) => {
+                if error.sqlstate == "53100" {
+                    let bytes: usize = group.frames.iter().map(|frame| frame.payload.len()).sum();
+                    shared.wal_short_of.store(self.wal.next_bytes(bytes as u64), Ordering::Relaxed);
+                }
+                error
+            }
             WalFailure::Unknown(cause) => {
                 shared.fail(&cause);
                 StoreError::outcome_unknown().with_detail(format!("{cause}."))

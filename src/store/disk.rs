@@ -114,6 +114,7 @@ impl DiskFile for RealFile {
 
 struct RealLock {
     _file: File,
+    _directory: File,
 }
 
 impl DiskLock for RealLock {}
@@ -179,15 +180,23 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path, note: &str) -> io::Result<std::result::Result<Box<dyn DiskLock>, String>> {
+        // The directory is locked too: whoever deletes the file does not let a second process in.
+        let held = |file: &File| match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(io::Error::from(error)),
+        };
+        let directory = File::open(path.parent().unwrap_or(Path::new(".")))?;
+        if held(&directory)? {
+            return Ok(Err(std::fs::read_to_string(path).unwrap_or_default()));
+        }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Err(std::fs::read_to_string(path)?)),
-            Err(error) => return Err(error.into()),
+        if held(&file)? {
+            return Ok(Err(std::fs::read_to_string(path)?));
         }
         file.set_len(0)?;
         file.write_all_at(note.as_bytes(), 0)?;
-        Ok(Ok(Box::new(RealLock { _file: file })))
+        Ok(Ok(Box::new(RealLock { _file: file, _directory: directory })))
     }
 
     fn network(&self, path: &Path) -> io::Result<bool> {

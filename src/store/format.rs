@@ -82,8 +82,8 @@ pub(crate) fn lock(disk: &dyn Disk, data_dir: &Path, note: &str) -> Result<Box<d
     match at("lock", &path, disk.lock(&path, &content))? {
         Ok(lock) => Ok(lock),
         Err(holder) => {
-            let pid = holder.lines().next().unwrap_or("unknown").to_owned();
-            let message = format!("data directory \"{}\" is in use by process {pid}", data_dir.display());
+            let by = holder.lines().next().map_or("another process".to_owned(), |pid| format!("process {pid}"));
+            let message = format!("data directory \"{}\" is in use by {by}", data_dir.display());
             Err(StoreError::new("55006", message))
         }
     }

@@ -85,6 +85,8 @@ pub(crate) struct Shared {
     next_oid: AtomicU32,
     hook: RwLock<Option<Arc<dyn CommitHook>>>,
     fatal: OnceLock<StoreError>,
+    /// Bytes the log wanted in vain when the last group was written; 0 when it was written.
+    pub(crate) wal_short_of: AtomicU64,
     fatal_hook: OnceLock<FatalHook>,
     /// Held by a flush or a checkpoint.
     maintenance: Mutex<()>,
@@ -562,6 +564,13 @@ impl Store {
         self.shared().fatal().cloned()
     }
 
+    /// Whether the last commit found no room for the log and there still is none. Reads go on meanwhile.
+    pub fn disk_full(&self) -> bool {
+        let shared = self.shared();
+        let wanted = shared.wal_short_of.load(Ordering::Relaxed);
+        wanted > 0 && shared.disk.free_space(&shared.config.data_dir).is_ok_and(|free| free < wanted)
+    }
+
     /// The newest flushes and merges, running ones included, oldest first.
     pub fn rewrites(&self) -> Vec<Rewrite> {
         self.shared().history.all()
@@ -693,6 +702,7 @@ fn assemble(
         next_oid: AtomicU32::new(next_oid),
         hook: RwLock::new(None),
         fatal: OnceLock::new(),
+        wal_short_of: AtomicU64::new(0),
         fatal_hook: OnceLock::new(),
         maintenance: Mutex::new(()),
         rewriting: compact::Rewriting::default(),

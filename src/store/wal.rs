@@ -225,6 +225,11 @@ impl WalWriter {
         Ok(prepared)
     }
 
+    /// Size of the segment that a group of so many bytes would need.
+    pub(crate) fn next_bytes(&self, bytes: u64) -> u64 {
+        self.size_next.max(bytes)
+    }
+
     fn prepare_here(&mut self, size: u64) -> Result<Prepared> {
         let prepared = prepare(self.disk.as_ref(), &self.data_dir, self.number_last + 1, size)?;
         self.number_last = prepared.number;

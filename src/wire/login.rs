@@ -41,7 +41,7 @@ pub struct Door {
     /// Access rules in force.
     pub rules: Vec<Rule>,
     /// Certificate, if there is one.
-    pub tls: Option<Tls>,
+    pub tls: Option<arc_swap::ArcSwap<Tls>>,
     /// Everyone the rules trust and whose name is no role becomes this one.
     pub trusted_role: Option<String>,
     /// Session bound.
@@ -76,7 +76,8 @@ pub struct Peer {
 
 /// Lets a client in, or answers it and closes.
 pub async fn admit(door: &Door, socket: Socket, peer: Peer) -> Option<Admitted> {
-    match open(socket, door.tls.as_ref()).await {
+    let tls = door.tls.as_ref().map(|tls| tls.load_full());
+    match open(socket, tls.as_deref()).await {
         Opening::Gone => None,
         Opening::Cancel { pid, secret } => {
             door.engine.activity().cancel_request(pid, secret);
@@ -178,7 +179,7 @@ async fn prove(
     origin: Origin,
 ) -> Result<(), FrameFault> {
     let server = match (&door.tls, reader.source().encrypted()) {
-        (Some(tls), true) => tls.scram.clone(),
+        (Some(tls), true) => tls.load().scram.clone(),
         _ => ScramServerAuth::new(),
     };
     let verifier = role.and_then(|role| role.verifier.as_deref());
