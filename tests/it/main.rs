@@ -1,5 +1,6 @@
 //! The one integration binary: every module tests one promise.
 
+mod bad_input;
 mod behaviour;
 mod catalog;
 mod copy;
