@@ -68,6 +68,27 @@ async fn plans_over_the_leading_column_need_no_sort_and_no_repartition() {
     assert!(!plan.contains("ordered by"), "{plan}");
 }
 
+/// Memory of one person: neither the rows nor the mapped parts they come from are counted or kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grouping_in_order_needs_little_memory() {
+    let store = StoreConfig { background: false, ..StoreConfig::default() };
+    let memory =
+        EngineConfig { target_partitions: 2, query_memory_bytes: 8 << 20, spill_bytes: 0, ..EngineConfig::default() };
+    let database = Database::with_engine(store, memory);
+    let mut client = database.connect();
+    client.ok(&format!("CREATE TABLE e (person int, ts int, channel text, n int) {ORDERED}")).await;
+    for load in 0..4 {
+        let rows = format!("SELECT (g * 7919 + {load}) % 150000, (g * 31 + {load}) % 100003, 'c' || g % 5, g % 100");
+        client.ok(&format!("INSERT INTO e {rows} FROM generate_series(1, 200000) AS g")).await;
+        client.ok("CHECKPOINT").await;
+    }
+    let lists = "SELECT person, array_agg(ts ORDER BY ts) AS l, string_agg(channel, '>' ORDER BY ts) AS s FROM e GROUP BY person";
+    let plan = client.ok(&format!("EXPLAIN (ENGINE) {lists}")).await.join("\n");
+    assert!(plan.contains("ordered by=[person, ts]") && !plan.contains("SortExec"), "{plan}");
+    let sums = format!("SELECT count(*), sum(array_length(l, 1)), sum(length(s)) FROM ({lists}) AS g");
+    assert_eq!(client.ok(&sums).await, ["150000|800000|2250000", "SELECT 1"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_in_order_are_built_a_group_at_a_time() {
     let (_database, mut client) = filled(2, "").await;

@@ -12,9 +12,9 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::cmp::{gt_eq, lt};
 use arrow::compute::{SortOptions, concat, sort_to_indices, take};
-use arrow::datatypes::{SchemaRef, UInt64Type};
+use arrow::datatypes::{Field, SchemaRef, UInt64Type};
 use datafusion::common::{Result, ScalarValue, SplitPoint};
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr, RangePartitioning};
@@ -22,7 +22,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::StreamExt;
 
 use super::PartSource;
 use super::prune::Slice;
@@ -31,6 +33,9 @@ use super::stream::{Feed, ScanStream};
 
 /// Order of rows in parts: ascending, NULLs last.
 pub(crate) const ORDER: SortOptions = SortOptions { descending: false, nulls_first: false };
+
+/// Bytes of a text in a column, and about those of a value in a sort key.
+const VIEW_WIDTH: usize = 16;
 
 /// How an ordered scan is cut.
 #[derive(Clone, Debug)]
@@ -111,29 +116,17 @@ impl Ordered {
             }
         }
         let slices = clip.slices(scan, &self.loose)?;
-        let sorts = !slices.is_empty();
-        if sorts {
+        if !slices.is_empty() {
             let loose = Loose { scan: scan.clone(), partition, slices, clip };
             streams.push(loose.sorted(ordering.clone(), context)?);
         }
-        // Beside a sort, which takes what it is left, the merge has a share of its own.
-        let consumer = MemoryConsumer::new("OrderedScan").with_can_spill(sorts);
         match streams.len() {
             0 => {
                 let none = ScanStream::new(scan.clone(), partition, Feed::List(Vec::new().into()), Clip::default());
                 Ok(Box::pin(none))
             }
             1 => Ok(streams.remove(0)),
-            _ => StreamingMergeBuilder::new()
-                .with_streams(streams)
-                .with_schema(Arc::clone(&scan.projected_schema))
-                .with_expressions(&ordering)
-                // The figures are those of the streams below.
-                .with_metrics(BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), partition))
-                .with_batch_size(context.session_config().batch_size())
-                .with_reservation(consumer.register(context.memory_pool()))
-                .with_round_robin_tie_breaker(false)
-                .build(),
+            _ => merged(streams, &scan.projected_schema, &ordering, partition, context),
         }
     }
 
@@ -147,6 +140,37 @@ impl Ordered {
             to: self.splits.get(partition).cloned(),
         }
     }
+}
+
+/// Sorted streams as one.
+///
+/// The merge would count whole chunks of mapped files as its own for every batch that is a slice of them. What it holds
+/// besides is a batch or two of every stream and their keys: that is paid for before it starts.
+fn merged(
+    streams: Vec<SendableRecordBatchStream>,
+    schema: &SchemaRef,
+    ordering: &LexOrdering,
+    partition: usize,
+    context: &Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    let batch_size = context.session_config().batch_size();
+    let width = |field: &Arc<Field>| field.data_type().primitive_width().unwrap_or(VIEW_WIDTH);
+    let row_bytes = schema.fields().iter().map(width).sum::<usize>() + ordering.len() * VIEW_WIDTH;
+    let share = MemoryConsumer::new("OrderedScan").register(context.memory_pool());
+    share.try_grow(streams.len() * 2 * batch_size * row_bytes)?;
+    let uncounted: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+    let rows = StreamingMergeBuilder::new()
+        .with_streams(streams)
+        .with_schema(Arc::clone(schema))
+        .with_expressions(ordering)
+        // The figures are those of the streams below.
+        .with_metrics(BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), partition))
+        .with_batch_size(batch_size)
+        .with_reservation(MemoryConsumer::new("merge of mapped rows").register(&uncounted))
+        .with_round_robin_tie_breaker(false)
+        .build()?;
+    let paid = rows.inspect(move |_| debug_assert!(share.size() > 0, "paid while rows come"));
+    Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), paid)))
 }
 
 fn sort_expr(scan: &PartSource, column: usize) -> Option<PhysicalSortExpr> {
