@@ -37,11 +37,14 @@ impl Rewriter<'_> {
             Expr::Nested(inner) => self.rewritten(*inner),
             Expr::BinaryOp { .. } => self.infix(expr),
             Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
-                let positive = std::mem::replace(&mut self.positive, false);
                 let mut operand = *expr;
                 let position = self.at(&operand);
+                let subquery = matches!(unnested(&operand), Expr::Exists { .. } | Expr::InSubquery { .. });
+                let positive = std::mem::replace(&mut self.positive, false);
+                let filtering = self.filtering;
+                self.filtering &= subquery;
                 let done = self.expr(&mut operand);
-                self.positive = positive;
+                (self.positive, self.filtering) = (positive, filtering);
                 done?;
                 let operand = form(Kind::Condition, "NOT", position, operand, null());
                 Ok(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(operand) })
@@ -51,7 +54,7 @@ impl Rewriter<'_> {
             Expr::AnyOp { left, compare_op, right, .. } => self.quantified(*left, compare_op, *right, false),
             Expr::AllOp { left, compare_op, right } => self.quantified(*left, compare_op, *right, true),
             other => {
-                // Below anything but AND, OR and NOT a subquery no longer filters rows.
+                // Below anything but AND and its own NOT a subquery no longer filters rows.
                 let filtering = std::mem::replace(&mut self.filtering, false);
                 let done = self.plain(other);
                 self.filtering = filtering;
@@ -184,7 +187,11 @@ impl Rewriter<'_> {
     fn infix(&mut self, expr: Expr) -> Result<Expr, PgError> {
         let mut spine = Vec::new();
         let mut current = expr;
-        while let Expr::BinaryOp { left, op, right } = current {
+        let logical = is_logical(&current);
+        // A comparison on the left of AND is an operand, not part of the chain.
+        while is_logical(&current) == logical
+            && let Expr::BinaryOp { left, op, right } = current
+        {
             spine.push((op, *right, 0));
             current = *left;
         }
@@ -194,9 +201,9 @@ impl Rewriter<'_> {
             *left_end = end;
             end = self.source.position(right.span().end);
         }
-        let logical = spine.iter().all(|(op, ..)| matches!(op, BinaryOperator::And | BinaryOperator::Or));
         let filtering = self.filtering;
-        self.filtering = filtering && logical;
+        // Below OR a subquery is a value: joins there do not know NULL.
+        self.filtering = filtering && spine.iter().all(|(op, ..)| *op == BinaryOperator::And);
         if logical && spine.len() >= LONG && spine.iter().all(|(op, ..)| *op == spine[0].0) {
             let op = spine[0].0.clone();
             let mut operands = vec![(self.at(&current), self.rewritten(current)?)];
@@ -211,7 +218,6 @@ impl Rewriter<'_> {
             other => self.rewritten(other)?,
         };
         while let Some((op, right, end)) = spine.pop() {
-            self.filtering = filtering && matches!(op, BinaryOperator::And | BinaryOperator::Or) && logical;
             built = self.joined(built, op, right, end)?;
         }
         self.filtering = filtering;
@@ -546,6 +552,10 @@ fn limited_dimensions(elements: &[Expr], position: usize) -> Result<(), PgError>
     }
     let message = format!("number of array dimensions ({dimensions}) exceeds the maximum allowed ({DIMENSIONS})");
     Err(PgError::new(sqlstate::PROGRAM_LIMIT_EXCEEDED, message).or_at((position > 0).then_some(position)))
+}
+
+fn is_logical(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. })
 }
 
 /// Conditions from which a chain of ANDs or ORs is planned as a balanced tree: passes over it take time with its depth.

@@ -18,10 +18,12 @@ use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, JoinType, Result as EngineResult};
 use datafusion::execution::SessionState;
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility, ident, lit, when,
 };
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::scalar::ScalarValue;
@@ -49,12 +51,24 @@ fn holds_outer_reference(expr: &Expr) -> bool {
 /// Does the optimizer get rid of every outer column?
 pub(in crate::engine) fn decorrelates(state: &SessionState, analyzed: &LogicalPlan) -> bool {
     match state.optimizer().optimize(analyzed.clone(), state, |_, _| {}) {
-        Ok(optimized) => !correlated(&optimized),
+        Ok(optimized) => !correlated(&optimized) && runs(&optimized),
         Err(_) => false,
     }
 }
 
-/// Makes functions of the correlated scalar subqueries of a plan that is not analyzed yet, innermost first.
+/// Whether joins that the optimizer made can be run, and mean what they should: NOT IN is a join that knows NULL only with
+/// one key and no other condition, and some conditions name columns that the subquery has lost on the way.
+fn runs(plan: &LogicalPlan) -> bool {
+    let refused = plan.exists(|node| {
+        let LogicalPlan::Join(join) = node else { return Ok(false) };
+        let known = |column| join.left.schema().has_column(column) || join.right.schema().has_column(column);
+        let lost = node.expressions().iter().any(|expr| !expr.column_refs().into_iter().all(known));
+        Ok(lost || join.null_aware && (join.on.len() > 1 || join.filter.is_some()))
+    });
+    !refused.unwrap_or(true)
+}
+
+/// Makes functions of the correlated subqueries of a plan that is not analyzed yet, innermost first.
 pub(in crate::engine) fn rewrite(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| {
         let node = match lateral_values(&node)? {
@@ -71,12 +85,64 @@ pub(in crate::engine) fn rewrite(plan: LogicalPlan) -> EngineResult<LogicalPlan>
                     columns if columns.is_empty() => Ok(Transformed::no(Expr::ScalarSubquery(subquery))),
                     columns => Ok(Transformed::yes(function_of(Arc::clone(&subquery.subquery), columns)?)),
                 },
+                Expr::Exists(exists) => match outer_columns(&exists.subquery.subquery, &inputs)? {
+                    columns if columns.is_empty() => Ok(Transformed::no(Expr::Exists(exists))),
+                    columns => Ok(Transformed::yes(function_of(existence(&exists)?, columns)?)),
+                },
+                Expr::InSubquery(found) => match outer_columns(&found.subquery.subquery, &inputs)? {
+                    columns if columns.is_empty() => Ok(Transformed::no(Expr::InSubquery(found))),
+                    columns => Ok(Transformed::yes(membership(&found, columns, &inputs)?)),
+                },
                 other => Ok(Transformed::no(other)),
             })?;
             Ok(done.update_data(|expr| name.restore(expr)))
         })
     })?;
     Ok(rewritten.data)
+}
+
+/// EXISTS as a scalar subquery.
+fn existence(exists: &Exists) -> EngineResult<Arc<LogicalPlan>> {
+    let rows = LogicalPlanBuilder::from(exists.subquery.subquery.as_ref().clone());
+    let none = Vec::<Expr>::new();
+    let counted = rows.aggregate(none, [count(lit(1i64)).alias("rows")])?;
+    let rows = ident("rows");
+    let test = if exists.negated { rows.eq(lit(0i64)) } else { rows.gt(lit(0i64)) };
+    Ok(Arc::new(counted.project([test.alias("exists")])?.build()?))
+}
+
+/// IN as a function of the outer columns, those of its left side included: true, false or unknown.
+fn membership(
+    found: &InSubquery,
+    mut outer: Vec<Expr>,
+    inputs: &[Arc<datafusion::common::DFSchema>],
+) -> EngineResult<Expr> {
+    let left = found.expr.as_ref().clone().transform(|one| match &one {
+        Expr::Column(column) => {
+            let schema = inputs.iter().find(|schema| schema.has_column(column));
+            let Some(schema) = schema else { return Ok(Transformed::no(one)) };
+            let (_, field) = schema.qualified_field_from_column(column)?;
+            let reference = Expr::OuterReferenceColumn(Arc::clone(field), column.clone());
+            if !outer.contains(&reference) {
+                outer.push(reference.clone());
+            }
+            Ok(Transformed::yes(reference))
+        }
+        _ => Ok(Transformed::no(one)),
+    })?;
+    let subquery = found.subquery.subquery.as_ref().clone();
+    let Some(value) = subquery.schema().columns().into_iter().next() else {
+        return Err(external(PgError::internal("the subquery of IN has no column")));
+    };
+    let equal = left.data.eq(Expr::Column(value));
+    let counted =
+        |test: Expr, name: &str| -> EngineResult<Expr> { Ok(count(when(test, lit(1i64)).end()?).alias(name)) };
+    let counts = [counted(equal.clone(), "hits")?, counted(equal.is_null(), "unknown")?];
+    let counts = LogicalPlanBuilder::from(subquery).aggregate(Vec::<Expr>::new(), counts)?;
+    let answer = when(ident("hits").gt(lit(0i64)), lit(!found.negated))
+        .when(ident("unknown").gt(lit(0i64)), lit(ScalarValue::Boolean(None)))
+        .otherwise(lit(found.negated))?;
+    function_of(Arc::new(counts.project([answer.alias("in")])?.build()?), outer)
 }
 
 /// `FROM t, LATERAL (SELECT f(t.a)) s`: the values are columns beside those of t.
