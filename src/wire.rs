@@ -18,6 +18,7 @@ mod copy;
 mod extended;
 mod frame;
 mod frontend;
+pub mod fuzz;
 mod intake;
 pub mod listener;
 pub mod login;

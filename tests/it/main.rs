@@ -17,6 +17,7 @@ mod external;
 mod faults;
 mod figures;
 mod full_disk;
+mod fuzz_corpora;
 mod give_way;
 mod harness;
 mod hostile;
