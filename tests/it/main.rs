@@ -19,6 +19,7 @@ mod figures;
 mod full_disk;
 mod fuzz_corpora;
 mod give_way;
+mod golden_store;
 mod harness;
 mod hostile;
 mod idempotency;
