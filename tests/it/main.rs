@@ -25,6 +25,7 @@ mod hostile;
 mod idempotency;
 mod isolation;
 mod keys;
+mod limits;
 mod locks;
 mod oracle;
 mod ordered;
