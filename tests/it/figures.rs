@@ -105,9 +105,24 @@ fn figures_carry_no_names_and_no_texts() {
             client.batch_execute(sql).await.expect_err(sql);
         }
     });
+    // The client is told the key that is there already; the log is not.
+    runtime().block_on(async {
+        let client = server.connect().await.expect("connects");
+        client.batch_execute("CREATE TABLE k (k text PRIMARY KEY)").await.expect("made");
+        client.batch_execute("INSERT INTO k VALUES ('planted_key')").await.expect("written");
+        let error = client.batch_execute("INSERT INTO k VALUES ('planted_key')").await.expect_err("there already");
+        let told = error.as_db_error().and_then(|error| error.detail()).unwrap_or_default().to_owned();
+        assert_eq!(told, "Key (k)=(planted_key) already exists.");
+        client
+            .batch_execute("ALTER ROLE planted_role PASSWORD 'planted_password' NOSUCHOPTION")
+            .await
+            .expect_err("wrong");
+    });
     for path in ["/metrics", "/ready", "/health", "/nothing"] {
         let (status, body) = server.get(path);
         assert!(!body.contains("planted") && !status.contains("planted"), "{path}: {body}");
     }
-    assert!(!server.log().contains("planted_password") && !server.log().contains("planted_value"), "{}", server.log());
+    for planted in ["planted_password", "planted_value", "planted_key", "planted_text"] {
+        assert!(!server.log().contains(planted), "{planted}: {}", server.log());
+    }
 }
