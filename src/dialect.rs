@@ -7,6 +7,7 @@
 mod calls;
 mod copy;
 mod create_words;
+mod distinct;
 mod expressions;
 mod external;
 mod fetch;

@@ -239,6 +239,9 @@ impl Rewriter<'_> {
         if let BinaryOperator::And | BinaryOperator::Or = op {
             return Ok(both(&op, (0, left), (right_at, right)));
         }
+        if op == BinaryOperator::Spaceship {
+            return Ok(form(Kind::Distinct, "", position, left, right));
+        }
         Ok(form(Kind::Infix, &symbol, position, left, right))
     }
 

@@ -67,6 +67,7 @@ pub(super) fn parse_one(
     let overriding = write_words::adapt(&mut parser_tokens);
     super::sequences::order_options(&mut parser_tokens);
     super::locks::adapt(&mut parser_tokens);
+    super::distinct::adapt(&mut parser_tokens);
     let no_data = super::create_words::adapt(&mut parser_tokens, text)?;
     let mut parser = Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(parser_tokens);
     let mut statement = parser.parse_statement().map_err(|error| syntax_error(&error, tokens, text))?;
