@@ -407,7 +407,13 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let first: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
         [Arc::new(scan::ordered_scan::OrderedScan), Arc::new(sorted_groups::SortedGroups)];
     let last: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(give_way::GiveWay);
-    first.into_iter().chain(PhysicalOptimizer::new().rules).chain([last]).collect()
+    let theirs = PhysicalOptimizer::new().rules.into_iter().map(|rule| match rule.name() {
+        "FilterPushdown" | "FilterPushdown(Post)" => {
+            Arc::new(filters::NamedOnce(rule)) as Arc<dyn PhysicalOptimizerRule + Send + Sync>
+        }
+        _ => rule,
+    });
+    first.into_iter().chain(theirs).chain([last]).collect()
 }
 
 fn session_config(config: &EngineConfig) -> SessionConfig {

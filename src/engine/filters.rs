@@ -9,13 +9,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
+use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
 
 /// DataFusion's rule with what it may misunderstand put otherwise. See the module.
 #[derive(Debug, Default)]
@@ -86,4 +90,28 @@ fn kind_of(condition: &Expr) -> Option<(Column, Operator)> {
         _ => return None,
     };
     Some((column.clone(), kind))
+}
+
+/// DataFusion's physical rule, kept from plans it would read wrongly: it follows filters through a projection by name, so
+/// two columns of one name (an outer join whose sides were exchanged) would be taken for each other.
+#[derive(Debug)]
+pub(super) struct NamedOnce(pub Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for NamedOnce {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let twice = plan.exists(|node| {
+            let mut names = HashSet::new();
+            Ok(node.is::<ProjectionExec>()
+                && !node.schema().fields().iter().all(|field| names.insert(field.name().clone())))
+        })?;
+        if twice { Ok(plan) } else { self.0.optimize(plan, config) }
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
 }
