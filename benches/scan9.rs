@@ -102,7 +102,7 @@ pub fn run() {
 }
 
 /// Answers agree but for the last digits of sums of floats.
-fn assert_close(left: &[String], right: &[String], query: &str, name: &str) {
+pub fn assert_close(left: &[String], right: &[String], query: &str, name: &str) {
     assert_eq!(left.len(), right.len(), "{query}: {name}");
     for (left, right) in left.iter().zip(right) {
         for (left, right) in left.split('|').zip(right.split('|')) {
