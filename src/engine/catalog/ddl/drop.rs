@@ -52,7 +52,7 @@ impl Ddl<'_> {
         }
     }
 
-    /// DROP FOREIGN TABLE [IF EXISTS] name, ... [CASCADE]
+    /// `DROP FOREIGN TABLE [IF EXISTS] name, ... [CASCADE]`
     pub fn drop_external(mut self, names: &[ObjectName], if_exists: bool, cascade: bool) -> PgResult<super::DdlDone> {
         self.drop_relations(names, 'f', if_exists, cascade)?;
         Ok(self.done("DROP FOREIGN TABLE"))
