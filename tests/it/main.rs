@@ -21,6 +21,7 @@ mod fuzz_corpora;
 mod give_way;
 mod golden_store;
 mod harness;
+mod histories;
 mod hostile;
 mod idempotency;
 mod isolation;
