@@ -75,13 +75,15 @@ fn every_corpus_is_decoded_or_refused() {
     println!("{inputs} inputs for {} decoders", TARGETS.len());
 }
 
-/// Every decoder has its fuzz target, and none is left over.
+/// Every decoder of this crate has its fuzz target, and none of those that call it is left over.
 #[test]
 fn targets_and_decoders_are_the_same() {
     let dir = corpus("").join("../fuzz_targets");
     let mut found: Vec<String> = std::fs::read_dir(dir)
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .map(|entry| entry.unwrap().path())
+        .filter(|target| std::fs::read_to_string(target).unwrap().contains("tributary_store"))
+        .map(|target| target.file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
     found.sort();
     let mut expected: Vec<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
