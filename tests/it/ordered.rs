@@ -63,6 +63,9 @@ async fn plans_over_the_leading_column_need_no_sort_and_no_repartition() {
     let lists = "SELECT person, array_agg(n ORDER BY ts), string_agg(channel, '>' ORDER BY ts) FROM e GROUP BY person";
     let plan = client.ok(&format!("EXPLAIN (ENGINE) {lists}")).await.join("\n");
     assert!(plan.contains("ordered by=[person, ts]") && !plan.contains("SortExec"), "{plan}");
+    // As PostgreSQL calls it.
+    let plan = client.ok("EXPLAIN SELECT person, count(*) FROM e GROUP BY person").await.join("\n");
+    assert!(plan.contains("GroupAggregate") && !plan.contains("HashAggregate"), "{plan}");
     // Few groups, or another column: as ever.
     let plan = client.ok("EXPLAIN (ENGINE) SELECT channel, count(*) FROM e GROUP BY channel").await.join("\n");
     assert!(!plan.contains("ordered by"), "{plan}");

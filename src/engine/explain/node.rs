@@ -19,7 +19,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use datafusion::physical_plan::{ExecutionPlan, displayable};
+use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, displayable};
 use tributary_pg::error::PgError;
 
 use super::words::{shown, sort_keys};
@@ -137,7 +137,11 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, node: &mut Node) {
         if !keys.is_empty() {
             detail("Group Key", keys.join(", "));
         }
-        let word = if keys.is_empty() { "Aggregate" } else { "HashAggregate" };
+        let word = match aggregate.input_order_mode() {
+            _ if keys.is_empty() => "Aggregate",
+            InputOrderMode::Sorted => "GroupAggregate",
+            _ => "HashAggregate",
+        };
         match aggregate.mode() {
             AggregateMode::Partial => format!("Partial {word}"),
             AggregateMode::Final | AggregateMode::FinalPartitioned => format!("Finalize {word}"),
