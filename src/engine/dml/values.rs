@@ -1,7 +1,7 @@
 //! Rows of a VALUES list, computed without a plan.
 //!
 //! For: the statement applications send most, INSERT of a few rows of parameters and constants. Optimizing and starting a plan for it
-//! costs several times what storing the rows does. Does not: anything that reads rows; such a list is planned like any query.
+//! costs more than storing the rows does. Does not: anything that reads rows; such a list is planned like any query.
 
 use std::sync::Arc;
 
